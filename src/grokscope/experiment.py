@@ -1,0 +1,132 @@
+"""One frozen description of a run, and the members that may share it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
+
+from grokscope.errors import BadInput
+from grokscope.measures import MEASURES, Fit, FourierSparsity, KeyFrequencies, Measure, Norms
+from grokscope.models import MODELS, Model, Transformer
+from grokscope.objectives import OBJECTIVES, CrossEntropy, Objective
+from grokscope.optim import OPTIMIZERS, AdamW, Optimizer
+from grokscope.phases import EventRule, LabelRule
+from grokscope.seeds import STREAMS, Seeds
+from grokscope.sources import Source
+from grokscope.spec import Spec, choose
+from grokscope.tasks import TASKS, ModularArithmetic, Task
+from grokscope.training.clock import Clock
+
+PER_MEMBER = ("seed", "streams", "optimizer.lr", "optimizer.weight_decay", "model.init_scale", "task.train_fraction")
+"""What may differ between the members of one run; everything else is shared by all."""
+
+
+class Experiment(Spec):
+    """A task, a model, an optimizer and how long: everything a run needs, and nothing about where it runs."""
+
+    name: str = Field(default="experiment", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Letters, digits, dot, dash; the run's folder starts with it."""
+    task: SerializeAsAny[Task] = ModularArithmetic()
+    """What is learned."""
+    model: SerializeAsAny[Model] = Transformer()
+    """Who learns."""
+    optimizer: SerializeAsAny[Optimizer] = AdamW()
+    """How weights move."""
+    objective: SerializeAsAny[Objective] = CrossEntropy()
+    """What is minimised."""
+    precision: Literal["auto", "float64", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the network; auto is float32. bfloat16 multiplies in bfloat16 and keeps float32 masters."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """Rows per step; empty for the full batch."""
+    budget: int = Field(default=10_000, ge=1)
+    """Optimizer steps at most."""
+    stop_after_grok: bool = False
+    """Stop a member once it has generalised, after a tail that shows what follows."""
+    tail: float = Field(default=0.3, ge=0.0)
+    """Length of that tail, as a share of the step at which the event was confirmed."""
+    seed: int = Field(default=0, ge=0)
+    """Root seed of the first member; the others count up."""
+    streams: dict[str, int] = Field(default_factory=dict)
+    """Streams that keep another root seed: ``{split: 0}`` gives all members the same split."""
+    measures: tuple[SerializeAsAny[Measure], ...] = (Fit(), Norms(), FourierSparsity(), KeyFrequencies())
+    """What we look at; those whose needs are not met are skipped, with the reason."""
+    clock: Clock = Clock()
+    """When we look."""
+    events: EventRule = EventRule()
+    """Thresholds of memorised and generalised."""
+    labels: LabelRule = LabelRule()
+    """Thresholds of the four labels."""
+    about: str = ""
+    """One line for ``grokscope ls experiments``."""
+
+    sources: ClassVar[tuple[Source, ...]] = ()
+
+    @field_validator("task", mode="before")
+    @classmethod
+    def _task(cls, value: Any) -> Task:
+        return choose(value, TASKS, "task")
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _model(cls, value: Any) -> Model:
+        return choose(value, MODELS, "model")
+
+    @field_validator("optimizer", mode="before")
+    @classmethod
+    def _optimizer(cls, value: Any) -> Optimizer:
+        return choose(value, OPTIMIZERS, "optimizer")
+
+    @field_validator("objective", mode="before")
+    @classmethod
+    def _objective(cls, value: Any) -> Objective:
+        return choose(value, OBJECTIVES, "objective")
+
+    @field_validator("measures", mode="before")
+    @classmethod
+    def _measures(cls, value: Any) -> tuple[Measure, ...]:
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise BadInput(f"measures must be a list of kinds, got {value!r}.")
+        return tuple(choose(one, MEASURES, "measures") for one in value)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Experiment":
+        if not any(isinstance(measure, Fit) for measure in self.measures):
+            raise ValueError("measures must contain 'fit': events and clock read losses and accuracies")
+        if unknown := set(self.streams) - set(STREAMS):
+            raise ValueError(f"streams: unknown {sorted(unknown)}; known are {', '.join(STREAMS)}")
+        self.model.check(self.task)
+        rows = len(self.task.table.answers_N)
+        if not 1 <= int(self.task.train_fraction * rows) < rows:
+            raise ValueError(
+                f"task.train_fraction: {self.task.train_fraction} of {rows} rows leaves no training row; "
+                f"the smallest that does is {1 / rows:.3g}"
+            )
+        return self
+
+    @property
+    def seeds(self) -> Seeds:
+        """The streams of a member with this experiment's seed."""
+        return Seeds(self.seed, self.streams)
+
+    def members(self, count: int = 1, overrides: Sequence[Mapping[str, Any]] | None = None) -> list["Experiment"]:
+        """One experiment per member: seeds count up from ``seed``, or ``overrides`` say what differs.
+
+        Raises:
+            BadInput: an override of a field that members must share.
+        """
+        if overrides is None:
+            if count < 1:
+                raise BadInput(f"members must be at least 1, got {count}.")
+            overrides = [{"seed": self.seed + i} for i in range(count)]
+        for one in overrides:
+            if wrong := [field for field in one if field not in PER_MEMBER and field.split(".")[0] != "streams"]:
+                raise BadInput(
+                    f"members of one run share {wrong[0]!r}; only {', '.join(PER_MEMBER)} may differ. "
+                    f"Start one run per value instead."
+                )
+        return [self.with_overrides(one) for one in overrides]
+
+    def citations(self) -> list[Source]:
+        """Every source that this experiment rests on, in order of use."""
+        parts = (self.task, self.model, self.optimizer, *self.measures)
+        return list(dict.fromkeys(source for part in parts for source in part.sources))

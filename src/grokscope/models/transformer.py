@@ -1,0 +1,201 @@
+"""The decoder-only transformers of Power et al. 2022 and Nanda et al. 2023.
+
+Exact and small: the first layer works on the (token, position) table, the last at the positions
+that are read, and only what lies between at every position.
+"""
+
+import math
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from grokscope.models.attention import Attention
+from grokscope.models.base import Encoding, Model, Network, Neurons
+from grokscope.sources import Source
+from grokscope.tasks.base import Table, Task
+
+# The authors of Power et al. share one vocabulary among all their tasks: <eos>, =, the operators
+# and the 120 elements of S5 stand beside the numbers, and only some of them ever occur.
+POWER_OPERATORS = 14
+POWER_PERMUTATIONS = 120
+
+
+class Transformer(Model):
+    """n layers of causal attention and an MLP; the defaults are Nanda's one-layer model.
+
+    sequence "pair" is ``a b =``, read at ``=``, vocabulary elements + 1 [Nanda]. sequence
+    "equation" is ``<eos> a ∘ b = c``, read at ``=`` (wants c) and at c (wants <eos>); a row counts
+    as right when both are [Power].
+    """
+
+    kind: ClassVar[str] = "transformer"
+    sources: ClassVar[tuple[Source, ...]] = (Source("nanda2023progress", "Sec. 3"), Source("power2022grokking", "App. A.1.2"))
+
+    layers: int = Field(default=1, ge=1)
+    """Blocks; must be >= 1."""
+    width: int = Field(default=128, ge=2)
+    """d_model; must be divisible by heads."""
+    heads: int = Field(default=4, ge=1)
+    """Attention heads; width / heads is the head size."""
+    hidden: int = Field(default=512, ge=1)
+    """d_mlp, neurons per block."""
+    activation: Literal["relu", "gelu", "quadratic"] = "relu"
+    """Nonlinearity of the neurons."""
+    norm: Literal["none", "post", "pre"] = "none"
+    """LayerNorm: none [Nanda], after each residual sum [Power], or before each sublayer and at the end."""
+    positions: Literal["learned", "sinusoidal"] = "learned"
+    """Position vectors."""
+    mlp_bias: bool = True
+    """Biases in the MLP [Nanda: yes, Power: no]; attention and unembedding never have one."""
+    sequence: Literal["pair", "equation"] = "pair"
+    """How a row is written as tokens."""
+    init: Literal["nanda", "torch"] = "nanda"
+    """nanda: N(0, 1/d_model), unembedding N(0, 1/vocabulary), biases 0. torch: the defaults of
+    nn.Linear (uniform ±1/√fan_in) and nn.Embedding (N(0, 1)) [Power]."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "Transformer":
+        if self.width % self.heads:
+            near = max(self.heads, round(self.width / self.heads) * self.heads)
+            raise ValueError(
+                f"width must be divisible by heads, got width {self.width} and heads {self.heads}; "
+                f"for example width {near}"
+            )
+        return self
+
+    def vocabulary(self, task: Task) -> int:
+        """Tokens the embedding knows."""
+        if self.sequence == "pair":
+            return task.elements + 1
+        return 2 + POWER_OPERATORS + task.elements + POWER_PERMUTATIONS
+
+    def encode(self, task: Task, table: Table) -> Encoding:
+        """Tokens of ``a b =`` or ``<eos> a ∘ b = c``."""
+        a, b = table.operands_NK.unbind(1)
+        if self.sequence == "pair":
+            tokens = torch.stack([a, b, torch.full_like(a, task.elements)], 1)
+            return Encoding(tokens, table.answers_N[:, None], slice(0, task.classes))
+        first = 2 + POWER_OPERATORS
+        c = table.answers_N + first
+        eos, operator, equals = (torch.full_like(a, token) for token in (0, 2, 1))
+        tokens = torch.stack([eos, a + first, operator, b + first, equals, c], 1)
+        return Encoding(tokens, torch.stack([c, eos], 1), slice(first, first + task.classes))
+
+    def skeleton(self, task: Task) -> Network:
+        """The module."""
+        return TransformerNetwork(self, task)
+
+    def check(self, task: Task) -> None:
+        """Random labels need ``pair``: an equation shows the true answer as a token."""
+        if self.sequence == "equation" and task.labels == "random":
+            raise ValueError("model.sequence must be 'pair' when task.labels is 'random', got 'equation'")
+
+
+class Block(nn.Module):
+    """Attention and MLP with their residual sums; ``read`` says at which positions."""
+
+    def __init__(self, spec: Transformer) -> None:
+        super().__init__()
+        self.norm = spec.norm
+        self.attention = Attention(spec.width, spec.heads)
+        self.W_in = nn.Parameter(torch.empty(spec.width, spec.hidden))
+        self.W_out = nn.Parameter(torch.empty(spec.hidden, spec.width))
+        self.b_in = nn.Parameter(torch.empty(spec.hidden)) if spec.mlp_bias else None
+        self.b_out = nn.Parameter(torch.empty(spec.width)) if spec.mlp_bias else None
+        self.neurons = Neurons(spec.activation)
+        self.norm_attention = nn.LayerNorm(spec.width) if spec.norm != "none" else nn.Identity()
+        self.norm_mlp = nn.LayerNorm(spec.width) if spec.norm != "none" else nn.Identity()
+
+    def on_tables(self, tables: list[Tensor], rows_LN: list[Tensor], read: list[int]) -> Tensor:
+        """(N, Q, D) from the (token, position) tables."""
+        seen = [self.norm_attention(t) for t in tables] if self.norm == "pre" else tables
+        mixed = self.attention.on_tables(seen, rows_LN, read)
+        residual = [t[:1] if len(t) == 1 else nn.functional.embedding(rows_LN[q], t) for q, t in ((q, tables[q]) for q in read)]
+        return self._mlp(torch.stack([r + m for r, m in zip(residual, mixed, strict=True)], 1))
+
+    def on_rows(self, x_NLD: Tensor, read: list[int]) -> Tensor:
+        """(N, Q, D) from rows of the residual stream."""
+        seen = self.norm_attention(x_NLD) if self.norm == "pre" else x_NLD
+        mixed = self.attention.on_rows(seen, read)
+        return self._mlp(torch.stack([x_NLD[:, q] + m for q, m in zip(read, mixed, strict=True)], 1))
+
+    def _mlp(self, x_NQD: Tensor) -> Tensor:
+        if self.norm == "post":
+            x_NQD = self.norm_attention(x_NQD)
+        y = self.norm_mlp(x_NQD) if self.norm == "pre" else x_NQD
+        h = self.neurons(y @ self.W_in + self.b_in if self.b_in is not None else y @ self.W_in)
+        x_NQD = x_NQD + (h @ self.W_out + self.b_out if self.b_out is not None else h @ self.W_out)
+        return self.norm_mlp(x_NQD) if self.norm == "post" else x_NQD
+
+
+class TransformerNetwork(Network):
+    """One member's transformer."""
+
+    def __init__(self, spec: Transformer, task: Task) -> None:
+        super().__init__()
+        self.spec = spec
+        vocabulary = spec.vocabulary(task)
+        pair = spec.sequence == "pair"
+        first = 0 if pair else 2 + POWER_OPERATORS
+        element = range(first, first + task.elements)
+        fixed = [range(t, t + 1) for t in (0, 2, 1)]
+        equals = range(task.elements, task.elements + 1)
+        self.elements = element
+        self.slots = [element, element, equals] if pair else [fixed[0], element, fixed[1], element, fixed[2], element]
+        """Per position, the (contiguous) tokens that can stand there."""
+        self.read = [2] if pair else [4, 5]
+        self.answers = slice(first, first + task.classes)
+        self.W_E = nn.Parameter(torch.empty(vocabulary, spec.width))
+        if spec.positions == "learned":
+            self.W_pos = nn.Parameter(torch.empty(len(self.slots), spec.width))
+        else:
+            self.register_buffer("W_pos", sinusoids(len(self.slots), spec.width), persistent=False)
+        self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.layers))
+        self.norm_final = nn.LayerNorm(spec.width) if spec.norm == "pre" else nn.Identity()
+        self.W_U = nn.Parameter(torch.empty(spec.width, vocabulary))
+        self.neurons = f"blocks.{spec.layers - 1}.neurons"
+
+    def forward(self, tokens_NL: Tensor) -> Tensor:
+        """Logits (N, R, V) at the read positions."""
+        tables = [self.W_E[r.start : r.stop] + self.W_pos[i] for i, r in enumerate(self.slots)]
+        rows = [tokens_NL[:, i] - r.start for i, r in enumerate(self.slots)]
+        every = list(range(max(self.read) + 1))
+        x = None
+        for depth, block in enumerate(self.blocks):
+            read = self.read if depth == len(self.blocks) - 1 else every
+            x = block.on_tables(tables, rows, read) if x is None else block.on_rows(x, read)  # type: ignore[operator]
+        return self.norm_final(x) @ self.W_U  # type: ignore[no-any-return]
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """As ``init`` says; LayerNorms start at scale 1 and shift 0."""
+        for name, parameter in self.named_parameters():
+            leaf = name.rsplit(".", 1)[-1]
+            if "norm" in name:
+                parameter.fill_(1.0 if leaf == "weight" else 0.0)
+            elif self.spec.init == "nanda":
+                fan = self.W_U.shape[1] if leaf == "W_U" else self.spec.width
+                parameter.normal_(0.0, fan**-0.5, generator=generator) if parameter.dim() > 1 else parameter.zero_()
+            elif leaf in ("W_E", "W_pos"):
+                parameter.normal_(0.0, 1.0, generator=generator)
+            else:  # nn.Linear: uniform in ±1/√fan_in for weights and biases
+                fan = self.spec.hidden if leaf in ("W_out", "b_out") else self.spec.width
+                parameter.uniform_(-(fan**-0.5), fan**-0.5, generator=generator)
+
+    def embedding_PD(self) -> Tensor:
+        """W_E of the elements."""
+        return self.W_E[self.elements.start : self.elements.stop]
+
+    def neuron_to_logit_HC(self) -> Tensor | None:
+        """W_L = W_out W_U [Nanda, Sec. 4.2]; None under a LayerNorm, where the map is not linear."""
+        if self.spec.norm != "none":
+            return None
+        return self.blocks[-1].W_out @ self.W_U[:, self.answers]  # type: ignore[operator, return-value]
+
+
+def sinusoids(length: int, width: int) -> Tensor:
+    """Fixed positions (L, D): sin(l / 10000^(i/D)) at even i, cos(l / 10000^((i-1)/D)) at odd i."""
+    i = torch.arange(width, dtype=torch.float64)
+    angle = torch.arange(length, dtype=torch.float64)[:, None] / 10000 ** ((i - i % 2) / width)
+    return torch.where(i % 2 == 0, angle, math.pi / 2 - angle).sin()

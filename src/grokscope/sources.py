@@ -1,0 +1,146 @@
+"""Every number knows whom to thank: sources, the bibliography, and BibTeX of what a run used."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place in the literature: a key of :data:`BIBLIOGRAPHY` and where in the paper."""
+
+    key: str
+    where: str = ""
+
+    @property
+    def reference(self) -> "Reference":
+        """The bibliography's entry."""
+        return BIBLIOGRAPHY[self.key]
+
+    def __str__(self) -> str:
+        return f"{self.reference.short}{', ' + self.where if self.where else ''}"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One paper."""
+
+    key: str
+    authors: str
+    year: int
+    title: str
+    arxiv: str
+    venue: str = ""
+
+    @property
+    def short(self) -> str:
+        """Author and year, as a sentence cites it."""
+        names = self.authors.split(" and ")
+        family = names[0].split(",")[0]
+        return f"{family} et al. {self.year}" if len(names) > 2 else f"{' and '.join(n.split(',')[0] for n in names)} {self.year}"
+
+    @property
+    def url(self) -> str:
+        """The abstract's address."""
+        return f"https://arxiv.org/abs/{self.arxiv}"
+
+    def bibtex(self) -> str:
+        """The BibTeX entry."""
+        lines = [
+            f"  author = {{{self.authors}}},",
+            f"  title = {{{self.title}}},",
+            f"  year = {{{self.year}}},",
+            f"  eprint = {{{self.arxiv}}},",
+            "  archivePrefix = {arXiv},",
+        ]
+        if self.venue:
+            lines.append(f"  note = {{{self.venue}}},")
+        return "\n".join([f"@misc{{{self.key},", *lines, "}"])
+
+
+BIBLIOGRAPHY: dict[str, Reference] = {
+    r.key: r
+    for r in (
+        Reference(
+            "power2022grokking",
+            "Power, Alethea and Burda, Yuri and Edwards, Harri and Babuschkin, Igor and Misra, Vedant",
+            2022,
+            "Grokking: Generalization Beyond Overfitting on Small Algorithmic Datasets",
+            "2201.02177",
+        ),
+        Reference(
+            "nanda2023progress",
+            "Nanda, Neel and Chan, Lawrence and Lieberum, Tom and Smith, Jess and Steinhardt, Jacob",
+            2023,
+            "Progress measures for grokking via mechanistic interpretability",
+            "2301.05217",
+            "ICLR 2023",
+        ),
+        Reference(
+            "liu2022effective",
+            "Liu, Ziming and Kitouni, Ouail and Nolte, Niklas and Michaud, Eric J. and Tegmark, Max and Williams, Mike",
+            2022,
+            "Towards Understanding Grokking: An Effective Theory of Representation Learning",
+            "2205.10343",
+            "NeurIPS 2022",
+        ),
+        Reference(
+            "liu2022omnigrok",
+            "Liu, Ziming and Michaud, Eric J. and Tegmark, Max",
+            2022,
+            "Omnigrok: Grokking Beyond Algorithmic Data",
+            "2210.01117",
+            "ICLR 2023",
+        ),
+        Reference(
+            "gromov2023arithmetic",
+            "Gromov, Andrey",
+            2023,
+            "Grokking modular arithmetic",
+            "2301.02679",
+        ),
+        Reference(
+            "huang2024unified",
+            "Huang, Yufei and Hu, Shengding and Han, Xu and Liu, Zhiyuan and Sun, Maosong",
+            2024,
+            "Unified View of Grokking, Double Descent and Emergent Abilities: A Perspective from Circuits Competition",
+            "2402.15175",
+        ),
+        Reference(
+            "merrill2023circuits",
+            "Merrill, William and Tsilivis, Nikolaos and Shukla, Aman",
+            2023,
+            "A Tale of Two Circuits: Grokking as Competition of Sparse and Dense Subnetworks",
+            "2303.11873",
+        ),
+        Reference(
+            "hurley2009sparsity",
+            "Hurley, Niall and Rickard, Scott",
+            2009,
+            "Comparing Measures of Sparsity",
+            "0811.4706",
+            "IEEE Transactions on Information Theory 55(10)",
+        ),
+        Reference(
+            "kingma2014adam",
+            "Kingma, Diederik P. and Ba, Jimmy",
+            2014,
+            "Adam: A Method for Stochastic Optimization",
+            "1412.6980",
+            "ICLR 2015",
+        ),
+        Reference(
+            "loshchilov2017decoupled",
+            "Loshchilov, Ilya and Hutter, Frank",
+            2017,
+            "Decoupled Weight Decay Regularization",
+            "1711.05101",
+            "ICLR 2019",
+        ),
+    )
+}
+
+
+def bibtex(sources: Iterable[Source]) -> str:
+    """BibTeX of the papers behind ``sources``, each once, in order of first use."""
+    keys = dict.fromkeys(source.key for source in sources)
+    return "\n\n".join(BIBLIOGRAPHY[key].bibtex() for key in keys)

@@ -1,0 +1,9 @@
+"""What is learned. The registry is this tuple; ``package.module:Name`` works wherever a kind does."""
+
+from grokscope.tasks.base import Split, Table, Task
+from grokscope.tasks.groups import PermutationGroup
+from grokscope.tasks.modular import ModularArithmetic
+
+TASKS: tuple[type[Task], ...] = (ModularArithmetic, PermutationGroup)
+
+__all__ = ["TASKS", "ModularArithmetic", "PermutationGroup", "Split", "Table", "Task"]

@@ -1,0 +1,188 @@
+"""Many models as one: the members of a lane advance together, on flat buffers (S, P).
+
+A lane of one member calls its network directly. A lane of more stacks the weights on a leading axis
+and lifts the same forward pass with ``torch.func.vmap``; nothing is written twice. Learning rate,
+weight decay, init scale and split may differ per member. The parameters of all members are rows of
+one buffer, so an elementwise optimizer is a handful of kernels whatever S is.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from grokscope.experiment import Experiment
+from grokscope.measures.base import Snapshot
+from grokscope.models.base import Encoding, Network
+from grokscope.seeds import Seeds
+from grokscope.tasks.base import Split
+
+DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.float32, "auto": torch.float32}
+"""Precision of the master weights; bfloat16 is applied to products by autocast."""
+
+
+class Lane:
+    """S members that take their steps together.
+
+    Args:
+        members: (number, experiment) of each; the experiments differ in per-member fields only and
+            have equally many training rows.
+        device: where the buffers live.
+    """
+
+    def __init__(self, members: Sequence[tuple[int, Experiment]], device: str = "cpu") -> None:
+        self.numbers = [number for number, _ in members]
+        self.experiments = [experiment for _, experiment in members]
+        self.shared = shared = self.experiments[0]
+        self.device = torch.device(device)
+        dtype = DTYPES[shared.precision]
+        self.encoding = _to_device(shared.model.encode(shared.task, shared.task.table), self.device)
+        self.splits = [_split_to_device(e.task.divide(e.seeds), self.device) for e in self.experiments]
+        self.train_rows = self.splits[0].size("train")
+        networks = [e.model.build(e.task, e.seeds.generator("init")).to(self.device, dtype) for e in self.experiments]
+        self.probe = networks[0]
+        """Structure for snapshots: its parameters are pointed at one member's row."""
+        self.shapes = {name: p.shape for name, p in self.probe.named_parameters()}
+        self.theta_SP = torch.stack([flatten(network) for network in networks])
+        self.state = shared.optimizer.start(self.theta_SP)
+        self.steps = 0
+        self._wire()
+
+    @property
+    def parameters(self) -> int:
+        """P, parameters of one member."""
+        return self.theta_SP.shape[1]
+
+    def step(self) -> Tensor:
+        """One optimizer step of all members; returns their training losses before it, (S,)."""
+        tokens, targets = self._batch()
+        self.grad_SP.zero_()
+        with self._precision():
+            losses = self._losses(tokens, targets)
+        losses.sum().backward()
+        with torch.no_grad():
+            lr = self.lr_S1 * self.shared.optimizer.rate(self.steps)
+            self.shared.optimizer.update(self.theta_SP, self.grad_SP, self.state, self.steps, lr, self.decay_S1)
+        self.steps += 1
+        return losses.detach()
+
+    def snapshots(self) -> Iterator[tuple[int, Snapshot]]:
+        """(number, snapshot) of each member in turn; a snapshot is valid until the next one is asked for."""
+        for s, number in enumerate(self.numbers):
+            yield number, self.snapshot(s, self.theta_SP[s], self.steps)
+
+    def snapshot(self, s: int, theta_P: Tensor, step: int, network: Network | None = None) -> Snapshot:
+        """What measures see of member ``s`` with the weights ``theta_P``."""
+        network = network or self.probe
+        point(network, theta_P, self.shapes)
+        return Snapshot(
+            step, network, self.experiments[s].task, self.splits[s], self.encoding, self.shared.objective
+        )
+
+    def drop(self, gone: Sequence[int]) -> None:
+        """Let members leave the lane, by number; the others go on as if alone."""
+        keep = [s for s, number in enumerate(self.numbers) if number not in gone]
+        index = torch.tensor(keep, dtype=torch.long, device=self.device)
+        self.numbers = [self.numbers[s] for s in keep]
+        self.experiments = [self.experiments[s] for s in keep]
+        self.splits = [self.splits[s] for s in keep]
+        self.theta_SP = self.theta_SP[index].contiguous()
+        self.state = {name: buffer[index].contiguous() for name, buffer in self.state.items()}
+        if keep:
+            self._wire()
+
+    def load(self, step: int, tensors: dict[str, Tensor]) -> None:
+        """Continue from what :meth:`tensors` gave at ``step``."""
+        self.theta_SP.copy_(tensors["theta"])
+        for name, buffer in self.state.items():
+            buffer.copy_(tensors[f"optimizer.{name}"])
+        self.steps = step
+
+    def tensors(self, s: int | None = None) -> dict[str, Tensor]:
+        """Weights and optimizer state, of all members or of one, for a checkpoint."""
+        rows = slice(None) if s is None else slice(s, s + 1)
+        state = {f"optimizer.{name}": buffer[rows] for name, buffer in self.state.items()}
+        return {"theta": self.theta_SP[rows], **state}
+
+    def _wire(self) -> None:
+        """Make parameters views of the buffers, and gradients accumulate straight into (S, P)."""
+        count = len(self.numbers)
+        self.grad_SP = torch.zeros_like(self.theta_SP)
+        self.lr_S1 = self.theta_SP.new_tensor([[e.optimizer.lr] for e in self.experiments])
+        self.decay_S1 = self.theta_SP.new_tensor([[e.optimizer.weight_decay] for e in self.experiments])
+        lead = () if count == 1 else (count,)
+        self.leaves: dict[str, Tensor] = {}
+        for name, columns, shape in layout(self.shapes):
+            leaf = self.theta_SP[:, columns].view(*lead, *shape).detach().requires_grad_()
+            leaf.grad = self.grad_SP[:, columns].view(*lead, *shape)
+            self.leaves[name] = leaf
+        rows = [split.rows["train"] for split in self.splits]
+        self._train = [
+            (self.encoding.tokens_NL[r], self.encoding.targets(split.answers_N)[r])
+            for r, split in zip(rows, self.splits, strict=True)
+        ]
+        self._stacked = tuple(torch.stack(parts) for parts in zip(*self._train, strict=True))
+        self._orders: tuple[int, list[Tensor]] = (-1, [])
+
+    def _losses(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        def one(leaves: dict[str, Tensor], tokens_NL: Tensor, targets_NR: Tensor) -> Tensor:
+            return self.shared.objective(functional_call(self.probe, leaves, (tokens_NL,)), targets_NR)
+
+        if len(self.numbers) == 1:
+            return one(self.leaves, tokens[0], targets[0])[None]
+        return vmap(one)(self.leaves, tokens, targets)
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        """(S, B, L) and (S, B, R): everything, or the epoch's next slice in each member's own order.
+
+        The order of an epoch is a stream of its own, so there is nothing to save and nothing to replay.
+        """
+        size = self.shared.batch_size
+        if size is None or size >= self.train_rows:
+            return self._stacked[0], self._stacked[1]
+        per_epoch = -(-self.train_rows // size)
+        epoch, part = divmod(self.steps, per_epoch)
+        if self._orders[0] != epoch:
+            seeds = [Seeds(e.seed, e.streams) for e in self.experiments]
+            orders = [torch.randperm(self.train_rows, generator=s.generator("order", epoch)) for s in seeds]
+            self._orders = (epoch, [order.to(self.device) for order in orders])
+        rows = [order[part * size : (part + 1) * size] for order in self._orders[1]]
+        pairs = [(tokens[r], targets[r]) for r, (tokens, targets) in zip(rows, self._train, strict=True)]
+        return torch.stack([t for t, _ in pairs]), torch.stack([t for _, t in pairs])
+
+    def _precision(self) -> AbstractContextManager[object]:
+        if self.shared.precision == "bfloat16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+
+def layout(shapes: dict[str, torch.Size]) -> Iterator[tuple[str, slice, torch.Size]]:
+    """Where each parameter lies in a row of P."""
+    start = 0
+    for name, shape in shapes.items():
+        yield name, slice(start, start + shape.numel()), shape
+        start += shape.numel()
+
+
+def flatten(network: nn.Module) -> Tensor:
+    """All parameters of a module as one row (P,), in the module's order."""
+    return torch.cat([p.detach().flatten() for p in network.parameters()])
+
+
+def point(network: nn.Module, theta_P: Tensor, shapes: dict[str, torch.Size]) -> None:
+    """Let a module's parameters be views of a row; nothing is copied."""
+    parameters = dict(network.named_parameters())
+    for name, columns, shape in layout(shapes):
+        parameters[name].data = theta_P[columns].view(shape)
+
+
+def _to_device(encoding: Encoding, device: torch.device) -> Encoding:
+    return Encoding(
+        encoding.tokens_NL.to(device), encoding.targets_NR.to(device), encoding.answers, encoding.answer_row
+    )
+
+
+def _split_to_device(split: Split, device: torch.device) -> Split:
+    return Split(split.answers_N.to(device), {name: rows.to(device) for name, rows in split.rows.items()})
