@@ -1,0 +1,60 @@
+"""A laboratory and monitor for grokking, the delayed generalisation of neural networks.
+
+The public names are loaded when first used, so that ``import grokscope`` and ``grokscope --help``
+do not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from grokscope.catalog import EXPERIMENTS, find_experiment
+    from grokscope.errors import BadInput, RunFailed
+    from grokscope.experiment import Experiment
+    from grokscope.phases import Phases, read_phases
+    from grokscope.runs import Diverged, Run, load, resume, run
+    from grokscope.trace import Trace
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "EXPERIMENTS": "catalog",
+    "find_experiment": "catalog",
+    "BadInput": "errors",
+    "RunFailed": "errors",
+    "Experiment": "experiment",
+    "Phases": "phases",
+    "read_phases": "phases",
+    "Diverged": "runs",
+    "Run": "runs",
+    "load": "runs",
+    "resume": "runs",
+    "run": "runs",
+    "Trace": "trace",
+}
+
+__all__ = [
+    "EXPERIMENTS",
+    "BadInput",
+    "Diverged",
+    "Experiment",
+    "Phases",
+    "Run",
+    "RunFailed",
+    "Trace",
+    "find_experiment",
+    "load",
+    "read_phases",
+    "resume",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"grokscope.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'grokscope' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -36,7 +36,11 @@ class Reference:
         """Author and year, as a sentence cites it."""
         names = self.authors.split(" and ")
         family = names[0].split(",")[0]
-        return f"{family} et al. {self.year}" if len(names) > 2 else f"{' and '.join(n.split(',')[0] for n in names)} {self.year}"
+        return (
+            f"{family} et al. {self.year}"
+            if len(names) > 2
+            else f"{' and '.join(n.split(',')[0] for n in names)} {self.year}"
+        )
 
     @property
     def url(self) -> str:

@@ -194,7 +194,9 @@ class RunFolder:
         """Checkpoints of unfinished lanes that count, oldest first."""
         with self.database() as db:
             rows = db.execute("SELECT lane, step, members, file, sha256, state FROM checkpoint ORDER BY lane, step")
-            return [Checkpoint(lane, step, tuple(json.loads(m)), f, sha, json.loads(s)) for lane, step, m, f, sha, s in rows]
+            return [
+                Checkpoint(lane, step, tuple(json.loads(m)), f, sha, json.loads(s)) for lane, step, m, f, sha, s in rows
+            ]
 
     def ended(self) -> dict[int, dict[str, Any]]:
         """Members that are done: step, reason, note, file, sha256 by member."""
@@ -282,7 +284,8 @@ class Writer:
         row = (c.lane, c.step, json.dumps(c.members), c.file, c.sha256, json.dumps(c.state))
         self.db.execute("INSERT OR REPLACE INTO checkpoint VALUES (?,?,?,?,?,?)", row)
         old = self.db.execute(
-            "SELECT step, file FROM checkpoint WHERE lane=? ORDER BY step DESC LIMIT -1 OFFSET ?", (c.lane, KEEP_CHECKPOINTS)
+            "SELECT step, file FROM checkpoint WHERE lane=? ORDER BY step DESC LIMIT -1 OFFSET ?",
+            (c.lane, KEEP_CHECKPOINTS),
         ).fetchall()
         self._forget(c.lane, old)
 
@@ -334,5 +337,3 @@ class Writer:
         for _, file in rows:
             if file not in finals:
                 (self.folder.path / "checkpoints" / file).unlink(missing_ok=True)
-
-

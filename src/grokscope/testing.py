@@ -89,9 +89,7 @@ def _check_split(task: Task, count: int) -> None:
 def _check_unordered(task: Task, wanted: int) -> None:
     split = task.with_overrides({"split": "unordered"}).divide(Seeds(0))
     pairs = task.table.operands_NK
-    sides = [
-        {tuple(sorted(pair)) for pair in pairs[split.rows[name]].tolist()} for name in ("train", "test")
-    ]
+    sides = [{tuple(sorted(pair)) for pair in pairs[split.rows[name]].tolist()} for name in ("train", "test")]
     _hold(not sides[0] & sides[1], task, "an unordered split has (a, b) in train and (b, a) in test")
     _hold(abs(split.size("train") - wanted) <= 1, task, f"an unordered train split must have {wanted} ± 1 rows")
 

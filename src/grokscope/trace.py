@@ -90,7 +90,9 @@ class Trace:
 
     def prefix(self, step: int) -> "Trace":
         """What was known at ``step``: looks up to and including it, and no hindsight."""
-        known = Trace(quantities={k: q for k, q in self.quantities.items() if not q.hindsight}, skipped=dict(self.skipped))
+        known = Trace(
+            quantities={k: q for k, q in self.quantities.items() if not q.hindsight}, skipped=dict(self.skipped)
+        )
         for source, target in ((self._scalars, known._scalars), (self._arrays, known._arrays)):
             for key, members in source.items():
                 if not (key in self.quantities and self.quantities[key].hindsight):

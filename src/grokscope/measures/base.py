@@ -93,6 +93,8 @@ class Measure(Spec):
     """Of :data:`NEEDS`; where one is not met the measure is skipped and the reason recorded."""
     cost: ClassVar[float] = 0.0
     """Time of one look in forward passes over the whole table, beyond the shared logits."""
+    every: ClassVar[int] = 1
+    """Taken on every k-th look, and always on the last."""
     quantities: ClassVar[tuple[Quantity, ...]] = ()
     sources: ClassVar[tuple[Source, ...]] = ()
 

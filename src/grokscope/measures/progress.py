@@ -58,12 +58,15 @@ class KeyFrequencies(Measure):
     kind: ClassVar[str] = "key-frequencies"
     needs: ClassVar[frozenset[str]] = frozenset({"cyclic group", "embedding", "neurons"})
     cost: ClassVar[float] = 1.3
+    every: ClassVar[int] = 2
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("fourier/restricted_loss", "nats", _LOSS, "loss of the key frequencies alone, all pairs", True),
         Quantity("fourier/excluded_loss", "nats", _LOSS, "training loss without the key frequencies", True),
         Quantity("fourier/variance_explained", "share", _SHARE, "logit variance in Σ c_k cos w_k(a+b−c)", True),
         Quantity("fourier/key_frequencies", "1", (1.0, float("inf")), "the key frequencies", True, array=True),
-        Quantity("fourier/circle", "weight", (-float("inf"), float("inf")), "embedding on key planes", True, array=True),
+        Quantity(
+            "fourier/circle", "weight", (-float("inf"), float("inf")), "embedding on key planes", True, array=True
+        ),
     )
     sources: ClassVar[tuple[Source, ...]] = (Source("nanda2023progress", "Sec. 5.1, App. C"),)
 

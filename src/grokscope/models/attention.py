@@ -41,9 +41,7 @@ class Attention(nn.Module):
             queries = self._split_heads(tables[q] @ self.W_Q) * self.size**-0.5
             scores = [_score(queries, rows_LN[q], keys[i], rows_LN[i], same=i == q) for i in range(q + 1)]
             weights = torch.softmax(torch.stack(scores, -1), -1)  # (N, H, q+1)
-            mixed = sum(
-                weights[..., i, None] * self._split_heads(_gather(rows_LN[i], values[i])) for i in range(q + 1)
-            )
+            mixed = sum(weights[..., i, None] * self._split_heads(_gather(rows_LN[i], values[i])) for i in range(q + 1))
             out.append(mixed.flatten(-2) @ self.W_O)  # type: ignore[union-attr]
         return out
 

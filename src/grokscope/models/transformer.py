@@ -31,7 +31,10 @@ class Transformer(Model):
     """
 
     kind: ClassVar[str] = "transformer"
-    sources: ClassVar[tuple[Source, ...]] = (Source("nanda2023progress", "Sec. 3"), Source("power2022grokking", "App. A.1.2"))
+    sources: ClassVar[tuple[Source, ...]] = (
+        Source("nanda2023progress", "Sec. 3"),
+        Source("power2022grokking", "App. A.1.2"),
+    )
 
     layers: int = Field(default=1, ge=1)
     """Blocks; must be >= 1."""
@@ -112,7 +115,9 @@ class Block(nn.Module):
         """(N, Q, D) from the (token, position) tables."""
         seen = [self.norm_attention(t) for t in tables] if self.norm == "pre" else tables
         mixed = self.attention.on_tables(seen, rows_LN, read)
-        residual = [t[:1] if len(t) == 1 else nn.functional.embedding(rows_LN[q], t) for q, t in ((q, tables[q]) for q in read)]
+        residual = [
+            t[:1] if len(t) == 1 else nn.functional.embedding(rows_LN[q], t) for q, t in ((q, tables[q]) for q in read)
+        ]
         return self._mlp(torch.stack([r + m for r, m in zip(residual, mixed, strict=True)], 1))
 
     def on_rows(self, x_NLD: Tensor, read: list[int]) -> Tensor:

@@ -1,9 +1,9 @@
-"""When to look: dense early, log-spaced later, denser around events; never beyond the overhead budget.
+"""When to look: dense early, log-spaced later, denser while accuracy moves; within an overhead budget.
 
 The schedule is a function of the experiment and of what was seen, not of measured time: two runs of
 one experiment look at the same steps, and a resumed run continues the schedule of the killed one.
 The cost of a look is counted in training steps from declared costs; what looking really took is
-measured and shown.
+measured and shown beside the run.
 """
 
 import math
@@ -17,12 +17,14 @@ from grokscope.spec import Spec
 class Clock(Spec):
     """How often to look."""
 
-    looks_per_decade: int = Field(default=24, ge=1)
+    looks_per_decade: int = Field(default=20, ge=1)
     """Looks for each tenfold of steps, before thinning; every step at the very start."""
+    zoom: int = Field(default=3, ge=1)
+    """How many times denser to look while train or test accuracy is moving."""
     max_overhead: float = Field(default=0.05, gt=0.0)
-    """Looking may cost at most this share of the budget's training; looks are thinned to keep it."""
-    zoom: int = Field(default=4, ge=1)
-    """How many times denser to look while test or train accuracy is moving."""
+    """Looking may cost at most this share of the training done so far; looks are put off to keep it."""
+    free_looks: int = Field(default=60, ge=3)
+    """The first looks are not counted against the budget, so that a short run is still a curve."""
 
 
 @dataclass
@@ -31,34 +33,32 @@ class Schedule:
 
     Args:
         gap: ratio − 1 of consecutive looks.
-        budget: last step.
+        budget: last step, always looked at.
         look_cost: one look, in training steps.
-        allowance: what looking may cost in all, in training steps.
-        zoom: divisor of the gap while accuracy moves.
+        max_overhead, free_looks, zoom: of the clock.
     """
 
     gap: float
     budget: int
     look_cost: float
-    allowance: float
+    max_overhead: float
+    free_looks: int
     zoom: int
-    spent: float = 0.0
+    taken: int = 0
     previous: tuple[float, float] | None = None
     """(train, test) accuracy at the last look."""
 
     def after(self, step: int, train: float, test: float) -> int:
-        """The step of the next look, given what this one (at ``step``) saw; budget at the latest."""
-        self.spent += self.look_cost
+        """The step of the next look, given what this one (at ``step``) saw."""
+        self.taken += 1
         moving = self.previous is not None and max(abs(train - self.previous[0]), abs(test - self.previous[1])) > 0.02
         self.previous = (train, test)
-        gap = max(1, round(self.gap * step))
-        if moving and self.spent + self.remaining(step) * self.look_cost < self.allowance:
-            gap = max(1, gap // self.zoom)
-        return min(self.budget, step + gap) if step < self.budget else step
+        gap = max(1, round(self.gap * step) // (self.zoom if moving else 1))
+        return min(self.budget, max(step + gap, self.affordable())) if step < self.budget else step
 
-    def remaining(self, step: int) -> int:
-        """Looks still to come without zooming."""
-        return count_looks(self.gap, max(step, 1), self.budget)
+    def affordable(self) -> int:
+        """The first step at which one more look keeps the overhead: taken + 1 − free looks ≤ share · step / cost."""
+        return math.ceil(max(0, self.taken + 1 - self.free_looks) * self.look_cost / self.max_overhead)
 
     def state(self) -> dict[str, object]:
         """As plain data."""
@@ -66,21 +66,12 @@ class Schedule:
 
 
 def plan(clock: Clock, budget: int, look_cost: float) -> Schedule:
-    """The densest schedule up to ``looks_per_decade`` that costs at most half the allowed overhead.
+    """The schedule of one member.
 
-    The other half is kept for looking closer around events. At least the first, the last and
-    about three looks per decade are always taken, however dear they are.
+    Args:
+        clock: how often.
+        budget: the last step.
+        look_cost: time of one look, in training steps.
     """
-    allowance = clock.max_overhead * budget
     gap = 10 ** (1 / clock.looks_per_decade) - 1
-    while gap < 1.0 and count_looks(gap, 0, budget) * look_cost > allowance / 2:
-        gap *= 1.1
-    return Schedule(gap, budget, look_cost, allowance, clock.zoom)
-
-
-def count_looks(gap: float, start: int, budget: int) -> int:
-    """Looks from ``start`` to ``budget`` at a constant gap: one per step until gap · step ≥ 1, then log-spaced."""
-    dense_until = min(budget, math.ceil(1.5 / gap))
-    dense = max(0, dense_until - start)
-    spaced = math.log(budget / max(start, dense_until, 1)) / math.log1p(gap) if budget > max(start, dense_until) else 0.0
-    return dense + math.ceil(spaced)
+    return Schedule(gap, budget, look_cost, clock.max_overhead, clock.free_looks, clock.zoom)

@@ -48,8 +48,10 @@ class LookFile:
         for row in rows:
             yield int(row["step"]), torch.from_numpy(np.array(row["theta"]))
 
-    def remove(self) -> None:
-        """Delete the file; the folder too when it was the last one."""
-        self.path.unlink(missing_ok=True)
-        if not any(self.path.parent.iterdir()):
-            self.path.parent.rmdir()
+
+def remove_looks(folder: Path, member: int) -> None:
+    """Delete a finished member's looks; the folder too when they were the last ones."""
+    path = folder / "looks" / f"m{member:04d}.bin"
+    path.unlink(missing_ok=True)
+    if path.parent.is_dir() and not any(path.parent.iterdir()):
+        path.parent.rmdir()

@@ -21,7 +21,9 @@ from grokscope.training.checkpoint import Checkpoint
 from grokscope.training.clock import Schedule, plan
 from grokscope.training.looks import LookFile
 from grokscope.training.members import Lane
-from grokscope.training.messages import Ended, Job, LaneDone, Look, Message, Saved, Skipped, Spent
+from grokscope.training.messages import Ended, Job, LaneDone, Look, Message, Saved, Skipped, Spent, Tick
+
+TICK_SECONDS = 0.3
 
 
 @dataclass
@@ -60,13 +62,15 @@ class Loop:
         self.schedules = {n: plan(e.clock, e.budget, self._look_cost(usable)) for n, e in self.experiments.items()}
         self.trackers = {n: Tracker() for n in self.experiments}
         self.due = dict.fromkeys(self.experiments, 0)
-        self.files = {n: LookFile(self.folder, n, self.lane.theta_SP[0]) for n in self.experiments} if self.later else {}
+        self.files = (
+            {n: LookFile(self.folder, n, self.lane.theta_SP[0]) for n in self.experiments} if self.later else {}
+        )
         self.seconds = {"training": 0.0, "looking": 0.0}
         self.counted = 0
         if job.resume:
             self._restore(job.resume)
-        for file in self.files.values():
-            file.truncate(job.resume.step if job.resume else -1)
+        for number in self.lane.numbers if self.files else ():
+            self.files[number].truncate(job.resume.step if job.resume else -1)
         self.last_save = time.monotonic()
 
     def run(self) -> Iterator[Message]:
@@ -75,6 +79,7 @@ class Loop:
             yield Skipped(self.skipped)
         if not self.job.resume:
             yield from self._look()
+        ticked = time.monotonic()
         while self.lane.numbers:
             if self.stop():
                 yield self._save()
@@ -83,7 +88,10 @@ class Loop:
             begin = time.perf_counter()
             losses = self.lane.step()
             self.seconds["training"] += time.perf_counter() - begin
-            self.counted += 1
+            self.counted += len(self.lane.numbers)
+            if time.monotonic() - ticked >= TICK_SECONDS:
+                ticked = time.monotonic()
+                yield Tick(tuple(self.lane.numbers), self.lane.steps)
             if not bool(torch.isfinite(losses).all()):
                 yield from self._diverged(losses)
             if any(self.due[n] <= self.lane.steps for n in self.lane.numbers):
@@ -101,12 +109,13 @@ class Loop:
         for s, number in enumerate(self.lane.numbers):
             if self.due[number] > step:
                 continue
+            tracker, experiment, taken = self.trackers[number], self.experiments[number], self.schedules[number].taken
             snapshot = self.lane.snapshot(s, self.lane.theta_SP[s], step)
-            values = self._measure(self.now, snapshot)
+            last = step >= (tracker.stop_at or experiment.budget)
+            values = self._measure([m for m in self.now if last or taken % m.every == 0], snapshot)
             rows.append((number, step, values))
-            if self.files:
+            if any(last or taken % m.every == 0 for m in self.later):
                 self.files[number].append(step, self.lane.theta_SP[s])
-            tracker, experiment = self.trackers[number], self.experiments[number]
             tracker.see(experiment, step, values)
             after = self.schedules[number].after(step, float(values["train/accuracy"]), float(values["test/accuracy"]))
             self.due[number] = min(after, tracker.stop_at) if tracker.stop_at is not None else after
@@ -128,8 +137,6 @@ class Loop:
         self.seconds["looking"] += time.perf_counter() - begin
         saved = self._write((number,), s)
         yield Ended(number, self.lane.steps, reason, saved, note)
-        if self.files:
-            self.files[number].remove()
         self.lane.drop([number])
 
     def _hindsight(self, s: int, number: int) -> Iterator[tuple[int, int, Values]]:
@@ -172,6 +179,7 @@ class Loop:
         return Checkpoint(self.job.lane, self.lane.steps, members, name, sha, state)
 
     def _restore(self, saved: Checkpoint) -> None:
+        """Continue as the lane that was saved; members that were done since leave again."""
         self.lane.load(saved.step, checkpoint.read(self.folder / "checkpoints", saved))
         for n in saved.members:
             state = saved.state[str(n)]
@@ -180,17 +188,16 @@ class Loop:
             self.schedules[n] = Schedule(**schedule)
             self.trackers[n] = Tracker(**state["tracker"])
             self.due[n] = state["due"]
+        if self.job.ended:
+            self.lane.drop(self.job.ended)
 
     def _look_cost(self, measures: list[Measure]) -> float:
         """One look in training steps: forward passes over the table against three over a batch."""
         table = len(self.lane.encoding.tokens_NL)
         batch = min(self.lane.shared.batch_size or self.lane.train_rows, self.lane.train_rows)
-        return (1 + sum(m.cost for m in measures)) * table / (3 * batch)
+        return (1 + sum(m.cost / m.every for m in measures)) * table / (3 * batch)
 
     def _spent(self) -> Spent:
         spent = Spent(self.job.lane, self.counted, self.seconds["training"], self.seconds["looking"])
         self.counted, self.seconds = 0, {"training": 0.0, "looking": 0.0}
         return spent
-
-
-

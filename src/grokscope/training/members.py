@@ -77,9 +77,7 @@ class Lane:
         """What measures see of member ``s`` with the weights ``theta_P``."""
         network = network or self.probe
         point(network, theta_P, self.shapes)
-        return Snapshot(
-            step, network, self.experiments[s].task, self.splits[s], self.encoding, self.shared.objective
-        )
+        return Snapshot(step, network, self.experiments[s].task, self.splits[s], self.encoding, self.shared.objective)
 
     def drop(self, gone: Sequence[int]) -> None:
         """Let members leave the lane, by number; the others go on as if alone."""

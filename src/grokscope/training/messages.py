@@ -1,7 +1,7 @@
 """What a lane reports while it works: plain data that can cross a process boundary."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from grokscope.measures.base import Values
@@ -19,6 +19,8 @@ class Job:
     threads: int = 1
     checkpoint_seconds: float = 30.0
     resume: Checkpoint | None = None
+    ended: tuple[int, ...] = ()
+    """Members that were done after the checkpoint was taken."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,20 @@ class Ended:
 
 
 @dataclass(frozen=True)
+class Tick:
+    """A sign of life a few times a second: how far these members are."""
+
+    members: tuple[int, ...]
+    step: int
+
+
+@dataclass(frozen=True)
 class Spent:
     """Seconds of a lane since its last report, by what they were spent on."""
 
     lane: int
     steps: int
+    """Steps times members."""
     training: float
     looking: float
 
@@ -73,7 +84,6 @@ class LaneDone:
     lane: int
     interrupted: bool = False
     failure: str = ""
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-Message = Look | Skipped | Saved | Ended | Spent | LaneDone
+Message = Look | Skipped | Saved | Ended | Spent | Tick | LaneDone

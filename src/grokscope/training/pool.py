@@ -1,15 +1,14 @@
 """Lanes on several cores: one single-threaded process per core, started afresh, reporting by pipe.
 
-Workers are started as ``python -m grokscope.training.pool``, not forked or re-importing the user's
+Workers are started as ``python -m grokscope.training.worker``, not forked or re-importing the user's
 script, so a plain script without a ``__main__`` guard and a notebook work alike. A worker that finds
 its parent gone stops at its next message.
 """
 
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, Pipe, wait
 
 from grokscope.errors import BadInput
@@ -19,7 +18,8 @@ from grokscope.training.messages import Job, LaneDone, Message
 class Pool:
     """Runs lane jobs, at most ``workers`` at a time, and yields their messages as they come."""
 
-    def __init__(self, jobs: Sequence[Job], workers: int) -> None:
+    def __init__(self, jobs: Sequence[Job], workers: int, stop: Callable[[], bool]) -> None:
+        self.stop_asked = stop
         self.waiting = list(jobs)
         self.workers = min(workers, len(self.waiting))
         self.open: dict[Connection, tuple[subprocess.Popen[bytes], Job | None]] = {}
@@ -31,7 +31,9 @@ class Pool:
             for _ in range(self.workers):
                 self._hand_out(self._start())
             while self.open:
-                for conn in wait(list(self.open)):
+                if self.stop_asked() and not self.stopping:
+                    self._stop()
+                for conn in wait(list(self.open), timeout=0.5):
                     assert isinstance(conn, Connection)
                     yield from self._receive(conn)
         finally:
@@ -40,8 +42,8 @@ class Pool:
                 process.kill()
                 process.wait()
 
-    def stop(self) -> None:
-        """Ask every worker to checkpoint and leave; keep reading :meth:`run` until it ends."""
+    def _stop(self) -> None:
+        """Ask every worker to checkpoint and leave."""
         self.stopping = True
         self.waiting.clear()
         for conn in self.open:
@@ -49,8 +51,11 @@ class Pool:
 
     def _start(self) -> Connection:
         ours, theirs = Pipe()
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "grokscope.training.pool", str(theirs.fileno())]
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path),
+            "OMP_NUM_THREADS": "1",
+        }
+        command = [sys.executable, "-m", "grokscope.training.worker", str(theirs.fileno())]
         process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)
         theirs.close()
         self.open[ours] = (process, None)
@@ -84,38 +89,3 @@ class Pool:
         yield message
         if isinstance(message, LaneDone):
             self._hand_out(conn)
-
-
-def work(conn: Connection) -> None:
-    """A worker's life: jobs in, messages out, until the pipe closes."""
-    import torch
-
-    from grokscope.training.loop import Loop
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and says "stop"
-    stopped = False
-
-    def stop() -> bool:
-        nonlocal stopped
-        stopped = stopped or conn.poll()
-        return stopped
-
-    while True:
-        try:
-            job = conn.recv()
-        except EOFError:
-            return
-        if not isinstance(job, Job):
-            return
-        torch.set_num_threads(job.threads)
-        try:
-            for message in Loop(job, stop).run():
-                conn.send(message)
-        except BadInput as error:
-            conn.send(error)
-        except BrokenPipeError:
-            return
-
-
-if __name__ == "__main__":
-    work(Connection(int(sys.argv[1])))

@@ -1,0 +1,78 @@
+"""Experiments by name: the shipped ones, YAML files, and ``package.module:NAME``."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from grokscope.errors import BadInput, nearest
+from grokscope.experiment import Experiment
+from grokscope.models import MLP
+from grokscope.optim import AdamW
+from grokscope.papers import PAPERS, nanda2023progress
+from grokscope.spec import build, import_name, load_yaml
+from grokscope.tasks import ModularArithmetic
+
+# Learning rate times weight decay sets how fast memorised weights decay: the paper's 1e-3 per step
+# takes 6,000 to 10,000 steps, 1e-2 takes a few hundred and keeps a plateau of about six times t_train.
+DEMO = nanda2023progress.EXPERIMENT.with_overrides(
+    {
+        "name": "modular-addition",
+        "about": "the demo: Nanda's one-layer transformer on a + b mod 113, grokked in under a minute a member",
+        "optimizer.lr": 1e-2,
+        "optimizer.warmup": 0,
+        "budget": 1500,
+    }
+)
+FAST = DEMO.with_overrides(
+    {
+        "name": "modular-addition-fast",
+        "about": "the same network with stronger decay and smaller start: learns the algorithm in about 150 steps",
+        "optimizer.weight_decay": 3.0,
+        "model.init_scale": 0.5,
+        "budget": 600,
+    }
+)
+SMALL_MLP = Experiment(
+    name="modular-addition-mlp",
+    about="one-hidden-layer ReLU network on one-hot pairs, a + b mod 59 at 50 %: seconds on one core",
+    task=ModularArithmetic(operation="add", modulus=59, train_fraction=0.5),
+    model=MLP(hidden=256),
+    optimizer=AdamW(lr=1e-2, weight_decay=1.0),
+    budget=5000,
+    stop_after_grok=True,
+)
+
+EXPERIMENTS: tuple[Experiment, ...] = (DEMO, FAST, SMALL_MLP, *(paper.EXPERIMENT for paper in PAPERS))
+
+
+def find_experiment(experiment: str | Path | Experiment | Mapping[str, Any]) -> Experiment:
+    """An experiment from whatever names one.
+
+    Raises:
+        BadInput: nothing of that name (with the nearest ones), or a file that is no experiment.
+    """
+    if isinstance(experiment, Experiment):
+        return experiment
+    if isinstance(experiment, Mapping):
+        return build(Experiment, experiment)
+    name = str(experiment)
+    for shipped in EXPERIMENTS:
+        if shipped.name == name:
+            return shipped
+    if name.endswith((".yaml", ".yml")):
+        return _from_file(Path(name))
+    if ":" in name:
+        found = import_name(name, "experiment")
+        found = found() if callable(found) and not isinstance(found, Experiment) else found
+        if not isinstance(found, Experiment):
+            raise BadInput(f"experiment {name} is no Experiment but {type(found).__name__}.")
+        return found
+    raise BadInput(f"unknown experiment {name!r}{nearest(name, [e.name for e in EXPERIMENTS])}")
+
+
+def _from_file(path: Path) -> Experiment:
+    try:
+        data = load_yaml(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise BadInput(f"cannot read the experiment {path} ({error.strerror}).") from None
+    return build(Experiment, data.get("experiment", data))

@@ -1,0 +1,206 @@
+"""The command line: a thin face over the library; heavy imports wait until a command needs them."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from grokscope import __version__
+from grokscope.errors import BadInput, RunFailed
+
+app = typer.Typer(
+    name="grokscope",
+    no_args_is_help=True,
+    add_completion=True,
+    help="A laboratory and monitor for grokking, the delayed generalisation of neural networks.",
+)
+
+StoreOption = Annotated[Path, typer.Option("--store", help="Folder of runs.", show_default=True)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+RunArgument = Annotated[str, typer.Argument(help="A run: its folder, its name, or the start of its name or id.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        print(f"grokscope {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    experiment: Annotated[
+        str, typer.Argument(help="A shipped name (grokscope ls experiments), a YAML file, or package.module:NAME.")
+    ],
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field: --set optimizer.lr=1e-3.")
+    ] = None,
+    members: Annotated[
+        int, typer.Option("--members", min=1, help="How many seeds, counting up from the experiment's.")
+    ] = 1,
+    store: StoreOption = Path("runs"),
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    engine: Annotated[str, typer.Option("--engine", help="auto (measured), stacked, pooled or looped.")] = "auto",
+    report: Annotated[Path | None, typer.Option("--report", help="Also write the page here.")] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Run an experiment: train its members, look at them, say what happened."""
+    from grokscope import runs
+    from grokscope.spec import parse_assignment
+
+    overrides = dict(parse_assignment(text) for text in set_ or [])
+    command = shlex.join(["grokscope", "run", experiment, *(["--members", str(members)] if members > 1 else [])])
+    command += "".join(f" --set {shlex.quote(text)}" for text in set_ or [])
+    done = runs.run(
+        experiment,
+        members,
+        overrides=overrides,
+        store=store,
+        device=device,
+        engine=engine,  # type: ignore[arg-type]
+        command=command,
+    )
+    _finish(done, report, json_)
+
+
+@app.command()
+def resume(
+    run: RunArgument,
+    store: StoreOption = Path("runs"),
+    at: Annotated[
+        int | None, typer.Option("--at", help="Go back to the last checkpoint at or before this step.")
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Continue a run that was interrupted or killed, from its last checkpoint."""
+    from grokscope import runs
+
+    _finish(runs.resume(run, store=store, at=at), None, json_)
+
+
+@app.command()
+def ls(
+    what: Annotated[
+        str, typer.Argument(help="runs, experiments, tasks, models, optimizers, measures or papers.")
+    ] = "runs",
+    store: StoreOption = Path("runs"),
+    json_: JsonOption = False,
+) -> None:
+    """List runs, or what the package ships."""
+    from grokscope.listing import list_things
+    from grokscope.terminal import print_listing
+
+    rows = list_things(what, store)
+    print(json.dumps(rows)) if json_ else print_listing(what, rows, store)
+
+
+@app.command()
+def show(run: RunArgument, store: StoreOption = Path("runs"), json_: JsonOption = False) -> None:
+    """What happened in a run: the sentence, its members, its checkpoints."""
+    from grokscope import runs
+    from grokscope.terminal import print_run
+
+    found = runs.load(run, store=store)
+    print(json.dumps(found.summary())) if json_ else print_run(found.record, found.folder)
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    out: Annotated[Path, typer.Option("--out", help="File to write: .csv, .json or .parquet.")],
+    store: StoreOption = Path("runs"),
+    json_: JsonOption = False,
+) -> None:
+    """Write a run's trace as a table: one row per member and step, one column per quantity."""
+    from grokscope import runs
+    from grokscope.listing import export_table
+
+    rows = export_table(runs.load(run, store=store).to_pandas(), out)
+    print(json.dumps({"out": str(out), "rows": rows}) if json_ else f"{rows:,} rows in {out}")
+
+
+@app.command()
+def report(
+    run: RunArgument,
+    out: Annotated[Path, typer.Option("--out", help="The HTML file to write.")],
+    store: StoreOption = Path("runs"),
+    json_: JsonOption = False,
+) -> None:
+    """Write a run's page: one HTML file that opens anywhere, offline."""
+    from grokscope import runs
+
+    path = runs.load(run, store=store).report(out)
+    print(json.dumps({"out": str(path), "bytes": path.stat().st_size}) if json_ else str(path))
+
+
+@app.command()
+def cite(
+    what: Annotated[str, typer.Argument(metavar="RUN|PAPER", help="A run, an experiment or a paper's key.")],
+    store: StoreOption = Path("runs"),
+    json_: JsonOption = False,
+) -> None:
+    """Print BibTeX of what a run, an experiment or a paper rests on."""
+    from grokscope.listing import citations
+    from grokscope.sources import bibtex
+
+    found = citations(what, store)
+    keys = list(dict.fromkeys(source.key for source in found))
+    print(json.dumps({"cites": keys, "bibtex": bibtex(found)}) if json_ else bibtex(found))
+
+
+@app.command()
+def doctor(store: StoreOption = Path("runs"), json_: JsonOption = False) -> None:
+    """Check the installation: versions, device, threads, store, known traps."""
+    from grokscope.doctor import examine
+    from grokscope.terminal import print_checks
+
+    checks = examine(store)
+    print(
+        json.dumps({"ok": all(c.ok for c in checks), "checks": [c.to_dict() for c in checks]})
+    ) if json_ else print_checks(checks)
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+def _finish(done: Any, report: Path | None, as_json: bool) -> None:
+    from grokscope.terminal import print_run
+
+    path = done.report(report) if report else None
+    if as_json:
+        print(json.dumps(done.summary() | ({"report": str(path)} if path else {})))
+        return
+    print_run(done.record, done.folder)
+    print(f"report  {path.resolve()}" if path else f"next    grokscope report {done.name} --out {done.name}.html")
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted and resumable."""
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as leave:
+        sys.exit(leave.exit_code)
+    except BadInput as error:
+        _fail(str(error), 2)
+    except RunFailed as error:
+        _fail(str(error), 1)
+    except (KeyboardInterrupt, typer.Abort) as error:
+        name = f"{error}" or "the run"
+        _fail(f"interrupted; grokscope resume {name} continues it." if str(error) else "interrupted.", 130)
+    except BrokenPipeError:
+        sys.exit(0)
+    except Exception as error:
+        if isinstance(error, typer.BadParameter.__mro__[1]):  # a usage error of the command-line library
+            _fail(f"{error.format_message()} See grokscope --help.", 2)  # type: ignore[attr-defined]
+        raise
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"grokscope: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Power et al. 2022, "Grokking: Generalization Beyond Overfitting on Small Algorithmic Datasets".
+
+Differences from the paper:
+    1. Training rows are floor(f · N); the authors' code rounds.
+    2. The vocabulary holds as many tokens as theirs, but rows of tokens that never occur are only
+       decayed, never read (as in theirs).
+    3. The split is drawn from the run's seed; their data module always shuffles with seed 0.
+    4. Mini-batches are drawn without replacement in a fresh order each epoch.
+"""
+
+from grokscope.experiment import Experiment
+from grokscope.models import Transformer
+from grokscope.optim import AdamW
+from grokscope.tasks import ModularArithmetic
+
+MODEL = Transformer(layers=2, norm="post", positions="sinusoidal", mlp_bias=False, sequence="equation", init="torch")
+"""2 layers, width 128, 4 heads, post-LayerNorm, sinusoidal positions, no biases in linear maps."""
+
+EXPERIMENT = Experiment(
+    name="power2022grokking",
+    about="a / b mod 97 at 50 %: the main series, AdamW with weight decay 1 (Power et al. 2022)",
+    task=ModularArithmetic(operation="div", modulus=97, train_fraction=0.5),
+    model=MODEL,
+    optimizer=AdamW(lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98), warmup=10),
+    batch_size=512,
+    budget=100_000,
+    stop_after_grok=True,
+)

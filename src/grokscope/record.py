@@ -1,0 +1,131 @@
+"""A run as it is read: experiment, members, trace, phases and what is known about its making."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from grokscope.experiment import Experiment
+from grokscope.phases import Phases, read_phases
+from grokscope.spec import build
+from grokscope.store import RunFolder
+from grokscope.trace import Trace
+
+
+@dataclass
+class Record:
+    """A run, finished or not. Nothing here writes."""
+
+    name: str
+    experiment: Experiment
+    members: list[Experiment]
+    trace: Trace
+    meta: Mapping[str, Any]
+    ended: Mapping[int, Mapping[str, Any]]
+    """Members that are done: step, reason, note."""
+
+    @classmethod
+    def read(cls, folder: RunFolder) -> "Record":
+        """The run in a folder, as far as it was written."""
+        data, overrides = folder.recipe()
+        experiment = build(Experiment, data)
+        members = experiment.members(overrides=overrides)
+        return cls(folder.name, experiment, members, folder.trace(), folder.meta(), folder.ended())
+
+    @cached_property
+    def phases(self) -> list[Phases]:
+        """Events, label, segments and anomalies of every member that was looked at."""
+        e = self.experiment
+        return read_phases(self.trace, e.task.chance, e.events, e.labels)
+
+    @property
+    def overrides(self) -> list[dict[str, Any]]:
+        """What differs from the first member, per member, by dotted field."""
+        fields = ("seed", "optimizer.lr", "optimizer.weight_decay", "model.init_scale", "task.train_fraction")
+        plain = [{f: _get(m.to_dict(), f) for f in fields} for m in self.members]
+        return [{f: one[f] for f in fields if f == "seed" or one[f] != plain[0][f]} for one in plain]
+
+    def summary(self) -> dict[str, Any]:
+        """What ``grokscope run --json`` prints."""
+        seconds = self.meta.get("seconds", {})
+        return {
+            "run": self.name,
+            "status": self.meta.get("status"),
+            "seconds": round(seconds.get("wall", 0.0), 3),
+            "steps": sum(max(p.events.last_step, 0) for p in self.phases),
+            "ms_per_step": self.meta.get("ms_per_step"),
+            "looking_share": self.looking_share,
+            "members": [self._member(p) for p in self.phases],
+        }
+
+    @property
+    def looking_share(self) -> float | None:
+        """Share of the working time that went into looking, in [0, 1]."""
+        seconds = self.meta.get("seconds", {})
+        total = seconds.get("training", 0.0) + seconds.get("looking", 0.0)
+        return round(seconds["looking"] / total, 4) if total else None
+
+    def sentence(self) -> str:
+        """What happened, in one sentence with numbers."""
+        return describe(self)
+
+    def _member(self, p: Phases) -> dict[str, Any]:
+        done = self.ended.get(p.member, {})
+        return {
+            **self.overrides[p.member],
+            "member": p.member,
+            "label": p.label,
+            "t_train": p.events.t_train,
+            "t_test": p.events.t_test,
+            "delay": p.events.delay,
+            "ratio": None if p.events.ratio is None else round(p.events.ratio, 2),
+            "censored": p.events.censored,
+            "steps": p.events.last_step,
+            "ended": done.get("reason"),
+            "note": done.get("note") or "",
+            "final": {k: _json_number(v) for k, v in self.trace.last(p.member).items()},
+            "segments": [{"name": s.name, "start": s.start, "end": s.end} for s in p.segments],
+            "anomalies": [{"name": a.name, "start": a.start, "end": a.end, "note": a.note} for a in p.anomalies],
+        }
+
+
+def describe(record: Record) -> str:
+    """One sentence: how many memorised and generalised, when, and how long the delay was (medians)."""
+    phases, n = record.phases, len(record.members)
+    if not phases:
+        return "Nothing was seen yet."
+    trained = [p.events.t_train for p in phases if p.events.t_train is not None]
+    tested = [p.events for p in phases if p.events.t_test is not None]
+    last = max(p.events.last_step for p in phases)
+    if not trained:
+        return f"{_count(0, n, 'memorised')} within {last:,} steps."
+    first = f"{_count(len(trained), n, 'memorised')} by step {max(trained):,}"
+    if not tested:
+        return f"{first}; none generalised within {last:,} steps."
+    middle = int(np.median([e.t_test for e in tested if e.t_test is not None]))
+    ratios = [e.ratio for e in tested if e.ratio is not None]
+    later = f", {np.median(ratios):.1f} times later" if ratios else ""
+    if len(tested) == len(trained):
+        return f"{first} and generalised at step {middle:,}{later}."
+    return f"{first}; {len(tested)} of {n} generalised, at step {middle:,}{later}."
+
+
+def _count(k: int, n: int, verb: str) -> str:
+    words = {1: "One", 2: "Two", 3: "Three", 4: "Four", 5: "Five", 6: "Six", 7: "Seven", 8: "Eight"}
+    if n == 1:
+        return f"The network {verb}" if k else f"The network never {verb}"
+    if k == n:
+        return f"{'Both' if n == 2 else f'All {words.get(n, str(n)).lower()}'} members {verb}"
+    return f"{k} of {n} members {verb}" if k else f"None of {n} members {verb}"
+
+
+def _get(data: Mapping[str, Any], path: str) -> Any:
+    for part in path.split("."):
+        data = data[part]
+    return data
+
+
+def _json_number(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -1,0 +1,329 @@
+"""Runs: start one by name, resume it, read it back, show it."""
+
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from grokscope.catalog import find_experiment
+from grokscope.errors import BadInput, RunFailed
+from grokscope.experiment import Experiment
+from grokscope.models import Network
+from grokscope.phases import Phases
+from grokscope.progress import Bar, Reporter, Silence
+from grokscope.record import Record
+from grokscope.spec import build
+from grokscope.store import RunFolder, Store
+from grokscope.trace import Trace
+from grokscope.training import checkpoint
+from grokscope.training.checkpoint import Checkpoint, Corrupt
+from grokscope.training.drive import Outcome, drive
+from grokscope.training.engine import EngineName, Plan, cores, find_device, make_plan
+from grokscope.training.members import point
+from grokscope.training.messages import Job
+
+
+class Diverged(BadInput):
+    """A training loss became NaN or infinite; the run kept its trace."""
+
+
+class Run:
+    """A run in a store. ``run.trace``, ``run.phases()``, ``run.to_pandas()``, ``run.report("page.html")``."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.record = Record.read(folder)
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.folder.path
+
+    @property
+    def experiment(self) -> Experiment:
+        """What was run."""
+        return self.record.experiment
+
+    @property
+    def trace(self) -> Trace:
+        """What was seen."""
+        return self.record.trace
+
+    def phases(self) -> list[Phases]:
+        """What it means, per member."""
+        return self.record.phases
+
+    def summary(self) -> dict[str, Any]:
+        """Labels, events and final values as plain data: what ``--json`` prints."""
+        return self.record.summary()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row per (member, step), one column per scalar key."""
+        trace = self.trace
+        frames = []
+        for member in trace.members():
+            columns = {k: pd.Series(v, index=s) for k in trace.keys() for s, v in [trace.series(k, member)] if len(s)}
+            frames.append(pd.DataFrame(columns).rename_axis("step").reset_index().assign(member=member))
+        if not frames:
+            return pd.DataFrame(columns=["member", "step"])
+        table = pd.concat(frames, ignore_index=True)
+        return table[["member", "step", *sorted(set(table.columns) - {"member", "step"})]]
+
+    def network(self, member: int = 0) -> Network:
+        """The finished member's network with its final weights.
+
+        Raises:
+            BadInput: the member is not done, or its final checkpoint is damaged.
+        """
+        done = self.folder.ended().get(member)
+        if done is None or not done["file"]:
+            raise BadInput(
+                f"member {member} of {self.name} is not finished; grokscope resume {self.name} continues it."
+            )
+        saved = Checkpoint(0, done["step"], (member,), done["file"], done["sha256"])
+        try:
+            theta = checkpoint.read(self.path / "checkpoints", saved)["theta"][0]
+        except Corrupt as error:
+            raise BadInput(f"run {self.name}: the final checkpoint {error}.") from None
+        one = self.record.members[member]
+        network = one.model.skeleton(one.task).to(theta.dtype)
+        point(network, theta, {name: p.shape for name, p in network.named_parameters()})
+        return network
+
+    def report(self, path: str | Path) -> Path:
+        """Write the page: one self-contained HTML file that opens offline."""
+        from grokscope.report.page import write_page
+
+        return write_page(self.record, Path(path))
+
+    def _repr_html_(self) -> str:
+        from grokscope.report.figures import svg_of_run
+
+        return svg_of_run(self.record)
+
+    def __repr__(self) -> str:
+        return f"Run({self.name}): {self.record.sentence()}"
+
+
+def run(
+    experiment: str | Experiment | Mapping[str, Any],
+    members: int | Sequence[Mapping[str, Any]] = 1,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    store: str | Path = "runs",
+    device: str = "auto",
+    engine: EngineName = "auto",
+    checkpoint_seconds: float = 30.0,
+    progress: bool = True,
+    command: str = "",
+) -> Run:
+    """Run an experiment and return what was seen.
+
+    Args:
+        experiment: a shipped name, a YAML file, ``package.module:NAME``, or an Experiment.
+        members: how many seeds, or one mapping of overrides per member
+            (``[{"seed": 0, "optimizer.lr": 1e-3}, …]``; see ``experiment.PER_MEMBER``).
+        overrides: dotted fields to change for all members, as ``--set`` does.
+        store: folder of runs.
+        device: auto, cpu or cuda.
+        engine: auto (measured), stacked, pooled or looped.
+        checkpoint_seconds: at least this long between checkpoints.
+        progress: show a bar on standard error.
+        command: what to print as the way to repeat the run.
+
+    Raises:
+        BadInput: the request cannot be met; one line says why.
+        Diverged: a loss became NaN; the trace is kept.
+        RunFailed: a worker died.
+        KeyboardInterrupt: Ctrl-C; the run is checkpointed and can be resumed.
+    """
+    chosen = find_experiment(experiment)
+    chosen = chosen.with_overrides(overrides) if overrides else chosen
+    each = chosen.members(members) if isinstance(members, int) else chosen.members(overrides=members)
+    plan = make_plan(each, engine, device)
+    differences = [{"seed": chosen.seed + i} for i in range(len(each))] if isinstance(members, int) else list(members)
+    folder = Store(store).create(chosen.name, chosen.to_dict(), differences)
+    folder.write_meta(**_provenance(chosen, each, plan, command, checkpoint_seconds), status="running")
+    jobs = [_job(folder, plan, i, each, checkpoint_seconds) for i in range(len(plan.lanes))]
+    with _bar(progress, chosen, len(each)) as reporter, folder.writer() as writer:
+        outcome = drive(folder, writer, plan, jobs, chosen.measures, reporter)
+    return _result(folder, outcome)
+
+
+def resume(name: str, *, store: str | Path = "runs", at: int | None = None, progress: bool = True) -> Run:
+    """Continue a run from its last checkpoint; a finished run is returned as it is.
+
+    Args:
+        name: of the run; the start of it is enough.
+        store: folder of runs.
+        at: resume from this earlier checkpoint instead (a step that ``grokscope show`` lists).
+        progress: show a bar on standard error.
+
+    Raises:
+        BadInput: no such run, it is running, or its checkpoint is damaged (the last good one is named).
+    """
+    folder = Store(store).find(name)
+    data, overrides = folder.recipe()
+    experiment = build(Experiment, data)
+    each = experiment.members(overrides=overrides)
+    with folder.writer() as writer:
+        ended = folder.ended()
+        meta = folder.meta()
+        plan = Plan.from_dict(meta["plan"])
+        find_device(plan.device)
+        jobs = []
+        for lane, numbers in enumerate(plan.lanes):
+            if set(numbers) <= set(ended):
+                continue
+            saved = _choose_checkpoint(folder, lane, at)
+            members = saved.members if saved else tuple(n for n in numbers if n not in ended)
+            done = tuple(n for n in members if n in ended)
+            step = saved.step if saved else -1
+            writer.rewind([n for n in members if n not in done], step)
+            writer.rewind_lane(lane, step)
+            jobs.append(_job(folder, plan, lane, each, meta["checkpoint_seconds"], saved, done, members))
+        if not jobs:
+            return Run(folder)
+        folder.write_meta(status="running")
+        start = {n: (job.resume.step if job.resume else 0) for job in jobs for n, _ in job.members}
+        start |= {n: int(done["step"]) for n, done in ended.items()}
+        with _bar(progress, experiment, len(each), start) as reporter:
+            outcome = drive(folder, writer, plan, jobs, experiment.measures, reporter)
+    return _result(folder, outcome)
+
+
+def load(name: str, *, store: str | Path = "runs") -> Run:
+    """A run that is in a store."""
+    return Run(Store(store).find(name))
+
+
+def _job(
+    folder: RunFolder,
+    plan: Plan,
+    lane: int,
+    each: Sequence[Experiment],
+    checkpoint_seconds: float,
+    saved: Checkpoint | None = None,
+    done: tuple[int, ...] = (),
+    members: Sequence[int] | None = None,
+) -> Job:
+    numbers = plan.lanes[lane] if members is None else members
+    return Job(
+        folder=str(folder.path),
+        lane=lane,
+        members=tuple((n, each[n].to_dict()) for n in numbers),
+        device=plan.device,
+        threads=plan.threads,
+        checkpoint_seconds=checkpoint_seconds,
+        resume=saved,
+        ended=done,
+    )
+
+
+def _choose_checkpoint(folder: RunFolder, lane: int, at: int | None) -> Checkpoint | None:
+    """The lane's newest checkpoint, or the one at a step; damage is an error that names a good one."""
+    saved = [c for c in folder.checkpoints() if c.lane == lane and (at is None or c.step <= at)]
+    if not saved:
+        return None
+    try:
+        checkpoint.read(folder.path / "checkpoints", saved[-1])
+    except Corrupt as error:
+        for older in reversed(saved[:-1]):
+            try:
+                checkpoint.read(folder.path / "checkpoints", older)
+            except Corrupt:
+                continue
+            raise BadInput(
+                f"run {folder.name}: checkpoint {error}; the last good one is {older.file}: "
+                f"grokscope resume {folder.name} --at {older.step}"
+            ) from None
+        raise BadInput(
+            f"run {folder.name}: checkpoint {error}, and no other is good; the last good state is the start: "
+            f"grokscope resume {folder.name} --at 0"
+        ) from None
+    return saved[-1]
+
+
+@contextmanager
+def _bar(
+    show: bool, experiment: Experiment, members: int, start: Mapping[int, int] | None = None
+) -> Iterator[Reporter]:
+    if not show:
+        yield Silence()
+        return
+    with Bar(experiment, members, start) as bar:
+        yield bar
+
+
+def _result(folder: RunFolder, outcome: Outcome) -> Run:
+    if outcome.failures:
+        raise RunFailed(f"run {folder.name}: {outcome.failures[0]}; grokscope resume {folder.name} continues it.")
+    if outcome.interrupted:
+        raise KeyboardInterrupt(folder.name)
+    if outcome.diverged:
+        raise Diverged(f"run {folder.name} stopped: {outcome.diverged[0]}. Its trace is kept in {folder.path}.")
+    return Run(folder)
+
+
+def _provenance(
+    experiment: Experiment, each: Sequence[Experiment], plan: Plan, command: str, checkpoint_seconds: float
+) -> dict[str, Any]:
+    """What was run, with what, on what."""
+    split = each[0].task.divide(each[0].seeds)
+    return {
+        "experiment": experiment.name,
+        "hash": experiment.hash(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command or f"grokscope.run({experiment.name!r}, members={len(each)})",
+        "members": len(each),
+        "parameters": sum(p.numel() for p in experiment.model.skeleton(experiment.task).parameters()),
+        "rows": {name: len(rows) for name, rows in split.rows.items()},
+        "chance": experiment.task.chance,
+        "swap_baseline": experiment.task.swap_baseline(split),
+        "plan": plan.to_dict(),
+        "checkpoint_seconds": checkpoint_seconds,
+        "versions": _versions(),
+        "machine": {"cpu": _cpu(), "cores": cores(), "system": platform.system()},
+        "git": _git(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "torch": torch.__version__}
+    try:
+        found["grokscope"] = version("grokscope")
+    except PackageNotFoundError:
+        found["grokscope"] = "not installed"
+    return found
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _git() -> dict[str, Any] | None:
+    """Commit of the folder the user works in, and whether it has uncommitted changes."""
+    if shutil.which("git") is None:
+        return None
+    ask = lambda *args: subprocess.run(["git", *args], capture_output=True, text=True, check=False)  # noqa: E731
+    head = ask("rev-parse", "HEAD")
+    if head.returncode:
+        return None
+    return {"commit": head.stdout.strip(), "dirty": bool(ask("status", "--porcelain").stdout.strip())}

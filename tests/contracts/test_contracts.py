@@ -1,0 +1,78 @@
+"""Everything that ships keeps its contract: the contracts over our own tuples."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from grokscope.measures import MEASURES, Measure
+from grokscope.models import MLP, MODELS, Model, Transformer
+from grokscope.optim import OPTIMIZERS, SGD, AdamW, Optimizer
+from grokscope.phases import read_phases
+from grokscope.spec import Spec
+from grokscope.tasks import TASKS, ModularArithmetic, PermutationGroup, Task
+from grokscope.tasks.groups import SYMBOLS
+from grokscope.tasks.modular import OPERATIONS
+from grokscope.testing import check_detector, check_measure, check_model, check_optimizer, check_task
+
+POWER = Transformer(
+    layers=2, width=16, hidden=32, norm="post", positions="sinusoidal", mlp_bias=False, sequence="equation", init="torch"
+)
+TASK_SAMPLES: Sequence[Task] = (
+    *(ModularArithmetic(operation=operation, modulus=11) for operation in OPERATIONS),
+    ModularArithmetic(modulus=12, train_fraction=0.7),
+    *(PermutationGroup(operation=operation, degree=3, train_fraction=0.5) for operation in SYMBOLS),
+    PermutationGroup(degree=4),
+)
+MODEL_SAMPLES: Sequence[Model] = (
+    Transformer(),
+    POWER,
+    Transformer(layers=2, width=16, hidden=32, norm="pre", activation="gelu"),
+    Transformer(layers=3, width=16, heads=2, hidden=8, init_scale=3.0),
+    MLP(),
+    MLP(inputs="embedding", width=8, hidden=16),
+    MLP(activation="quadratic", bias=False, init="normal", hidden=16, output_scale=0.1),
+    MLP(layers=3, hidden=16, activation="gelu"),
+)
+OPTIMIZER_SAMPLES: Sequence[Optimizer] = (
+    AdamW(),
+    AdamW(weight_decay=0.0, warmup=10, betas=(0.0, 0.0)),
+    SGD(),
+    SGD(momentum=0.9, weight_decay=0.1),
+)
+
+
+@pytest.mark.parametrize("task", TASK_SAMPLES, ids=lambda task: task.symbol)
+def test_task(task: Task) -> None:
+    check_task(task)
+
+
+@pytest.mark.parametrize("model", MODEL_SAMPLES, ids=lambda model: f"{model.kind}-{model.hash()[:4]}")
+def test_model(model: Model) -> None:
+    check_model(model)
+
+
+@pytest.mark.parametrize("model", [POWER, MODEL_SAMPLES[2], MODEL_SAMPLES[5]], ids=lambda model: model.hash()[:4])
+def test_model_on_a_group_and_on_a_table_with_holes(model: Model) -> None:
+    check_model(model, PermutationGroup(degree=3))
+    check_model(model, ModularArithmetic(operation="div", modulus=7))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZER_SAMPLES, ids=lambda optimizer: optimizer.hash()[:4])
+def test_optimizer(optimizer: Optimizer) -> None:
+    check_optimizer(optimizer)
+
+
+@pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.kind)
+def test_measure(measure: type[Measure]) -> None:
+    check_measure(measure())
+
+
+def test_detector() -> None:
+    check_detector(read_phases)
+
+
+@pytest.mark.parametrize(
+    ("family", "samples"), [(TASKS, TASK_SAMPLES), (MODELS, MODEL_SAMPLES), (OPTIMIZERS, OPTIMIZER_SAMPLES)]
+)
+def test_every_registered_class_is_checked_here(family: Sequence[type[Spec]], samples: Sequence[Spec]) -> None:
+    assert {type(sample) for sample in samples} == set(family)
