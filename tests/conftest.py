@@ -1,13 +1,8 @@
-"""Strict in tests: warnings are errors, one thread, the same examples each time."""
+"""One thread, and the same examples each time; pyproject.toml makes warnings errors."""
 
-import pytest
 import torch
 from hypothesis import settings
 
 settings.register_profile("grokscope", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("grokscope")
 torch.set_num_threads(1)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("filterwarnings", "error")

@@ -42,7 +42,7 @@ class Experiment(Spec):
     """Optimizer steps at most."""
     stop_after_grok: bool = False
     """Stop a member once it has generalised, after a tail that shows what follows."""
-    tail: float = Field(default=0.3, ge=0.0)
+    tail: float = Field(default=0.2, ge=0.0)
     """Length of that tail, as a share of the step at which the event was confirmed."""
     seed: int = Field(default=0, ge=0)
     """Root seed of the first member; the others count up."""
@@ -128,5 +128,5 @@ class Experiment(Spec):
 
     def citations(self) -> list[Source]:
         """Every source that this experiment rests on, in order of use."""
-        parts = (self.task, self.model, self.optimizer, *self.measures)
+        parts: tuple[Task | Model | Optimizer | Measure, ...] = (self.task, self.model, self.optimizer, *self.measures)
         return list(dict.fromkeys(source for part in parts for source in part.sources))

@@ -93,7 +93,7 @@ class Bar:
             f = self._fields()
             eta = (total - completed) / rate if rate else float("inf")
             line = f"{f['phase']} · {f['step']} · train {f['train']} · test {f['test']} · at most {eta:.0f} s to go"
-            self.console.print(line, highlight=False)
+            self.console.print(line, highlight=False, soft_wrap=True)
 
     def _fields(self) -> dict[str, str]:
         slowest = min(self.steps.values())

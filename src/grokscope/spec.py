@@ -189,10 +189,8 @@ def _assign(data: dict[str, Any], path: str, value: Any) -> None:
         raise BadInput(f"{path}: {'.'.join(parents)} is a single value and has no field {leaf!r}.")
     if leaf == "kind":
         node.clear()  # another kind has other fields
-    elif parents and leaf not in node and parents[0] != "streams":
-        raise BadInput(_unknown(path, path, leaf, node))
-    elif not parents and leaf not in node:
-        raise BadInput(_unknown(path, path, leaf, node))
+    elif leaf not in node and parents != ["streams"] and set(node) - {"kind"}:
+        raise BadInput(_unknown(path, path, leaf, node))  # a kind alone is judged when it is built
     node[leaf] = value
 
 

@@ -40,10 +40,12 @@ from grokscope.training.checkpoint import Checkpoint
 SCHEMA = 1
 _TABLES = """
 CREATE TABLE key(id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL);
-CREATE TABLE scalar(member INTEGER, step INTEGER, key INTEGER, value REAL, PRIMARY KEY(member, key, step)) WITHOUT ROWID;
+CREATE TABLE scalar(member INTEGER, step INTEGER, key INTEGER, value REAL,
+    PRIMARY KEY(member, key, step)) WITHOUT ROWID;
 CREATE TABLE array(member INTEGER, step INTEGER, key INTEGER, dtype TEXT, shape TEXT, data BLOB,
     PRIMARY KEY(member, key, step)) WITHOUT ROWID;
-CREATE TABLE quantity(key TEXT PRIMARY KEY, unit TEXT, low REAL, high REAL, about TEXT, hindsight INTEGER, array INTEGER);
+CREATE TABLE quantity(key TEXT PRIMARY KEY, unit TEXT, low REAL, high REAL, about TEXT,
+    hindsight INTEGER, array INTEGER);
 CREATE TABLE skipped(measure TEXT PRIMARY KEY, because TEXT);
 CREATE TABLE checkpoint(lane INTEGER, step INTEGER, members TEXT, file TEXT, sha256 TEXT, state TEXT,
     PRIMARY KEY(lane, step));
@@ -159,7 +161,7 @@ class RunFolder:
         """
         lock = FileLock(self.path / ".lock")
         try:
-            lock.acquire(blocking=False)
+            lock.acquire(timeout=1)  # a reader asking busy() holds it for microseconds
         except Timeout:
             raise BadInput(f"run {self.name} is being written by another process; wait for it or stop it.") from None
         try:

@@ -96,5 +96,7 @@ def _event(step: int | None, last: int) -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join("∞" if v is None else str(v) for v in value)
+        if len(value) == 2 and value[1] is None:
+            return f"{'−∞' if value[0] is None else value[0]} … ∞"
+        return ", ".join(str(v) for v in value)
     return "–" if value is None else str(value)

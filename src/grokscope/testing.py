@@ -178,14 +178,15 @@ def _check_stacking(model: Model, task: Task, tokens: Tensor, targets: Tensor) -
     def one(weights: dict[str, Tensor], rest: dict[str, Tensor]) -> Tensor:
         return functional_call(template, (weights, rest), (tokens,))  # type: ignore[no-any-return]
 
-    stacked = vmap(one)(parameters, buffers)
+    try:
+        stacked = vmap(one)(parameters, buffers)
+    except RuntimeError as error:
+        raise AssertionError(f"{type(model).__name__}: cannot run stacked ({' '.join(str(error).split())}).") from error
     looped = torch.stack([member(tokens) for member in members])
-    _hold(_close(stacked, looped), model, "logits of stacked members differ from members one by one")
+    _hold(_close(stacked, looped), model, "stacked members differ from members one by one in their logits")
     objective = CrossEntropy(softmax_precision="float64")
     losses = [objective(logits, targets) for logits in stacked]
-    together = torch.autograd.grad(
-        torch.stack(losses).sum(), list(parameters.values()), allow_unused=True, materialize_grads=False
-    )
+    together = torch.autograd.grad(torch.stack(losses).sum(), list(parameters.values()), allow_unused=True)
     for i, member in enumerate(members):
         weights = list(member.parameters())
         alone = torch.autograd.grad(objective(member(tokens), targets), weights, allow_unused=True)

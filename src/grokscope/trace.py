@@ -8,10 +8,13 @@ same steps. A step is the number of optimizer updates done when the look was tak
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+V = TypeVar("V")
 Floats = NDArray[np.float64]
 Steps = NDArray[np.int64]
 
@@ -58,8 +61,7 @@ class Trace:
 
     def members(self) -> list[int]:
         """The members that were ever looked at, sorted."""
-        tables = [*self._scalars.values(), *self._arrays.values()]
-        return sorted({member for table in tables for member in table})
+        return sorted({m for t in self._scalars.values() for m in t} | {m for t in self._arrays.values() for m in t})
 
     def series(self, key: str, member: int) -> tuple[Steps, Floats]:
         """Steps (rising) and values of one scalar of one member; both empty where nothing was seen."""
@@ -93,12 +95,12 @@ class Trace:
         known = Trace(
             quantities={k: q for k, q in self.quantities.items() if not q.hindsight}, skipped=dict(self.skipped)
         )
-        for source, target in ((self._scalars, known._scalars), (self._arrays, known._arrays)):
-            for key, members in source.items():
-                if not (key in self.quantities and self.quantities[key].hindsight):
-                    kept = {m: {s: v for s, v in seen.items() if s <= step} for m, seen in members.items()}
-                    target[key] = {m: seen for m, seen in kept.items() if seen}  # type: ignore[assignment]
+        known._scalars = {k: _until(m, step) for k, m in self._scalars.items() if not self._hindsight(k)}
+        known._arrays = {k: _until(m, step) for k, m in self._arrays.items() if not self._hindsight(k)}
         return known
+
+    def _hindsight(self, key: str) -> bool:
+        return any(q.hindsight and fnmatchcase(key, q.key) for q in self.quantities.values())  # keys such as norm/*
 
     def digest(self) -> str:
         """SHA-256 over every row, bit for bit: equal digests mean equal traces."""
@@ -112,3 +114,8 @@ class Trace:
                 for step, array in sorted(found.items()):
                     sha.update(f"{key}|{member}|{step}|{array.dtype}|{array.shape}|".encode() + array.tobytes())
         return sha.hexdigest()
+
+
+def _until(members: dict[int, dict[int, V]], step: int) -> dict[int, dict[int, V]]:
+    kept = {m: {s: v for s, v in seen.items() if s <= step} for m, seen in members.items()}
+    return {m: seen for m, seen in kept.items() if seen}

@@ -15,7 +15,14 @@ from grokscope.tasks.modular import OPERATIONS
 from grokscope.testing import check_detector, check_measure, check_model, check_optimizer, check_task
 
 POWER = Transformer(
-    layers=2, width=16, hidden=32, norm="post", positions="sinusoidal", mlp_bias=False, sequence="equation", init="torch"
+    layers=2,
+    width=16,
+    hidden=32,
+    norm="post",
+    positions="sinusoidal",
+    mlp_bias=False,
+    sequence="equation",
+    init="torch",
 )
 TASK_SAMPLES: Sequence[Task] = (
     *(ModularArithmetic(operation=operation, modulus=11) for operation in OPERATIONS),

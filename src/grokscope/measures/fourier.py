@@ -13,6 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
+DEAD = 1e-6
+"""A neuron with less than this share of the strongest one's power has no frequency (ours): one that
+fires at a single input has all frequencies alike, and rounding would choose among them."""
+
+
 @lru_cache(maxsize=8)
 def basis(p: int) -> Tensor:
     """Orthonormal real Fourier basis of ℝ^P, float64, one wave per row.
@@ -97,11 +102,12 @@ def key_frequencies(neurons_PPH: Tensor, min_share: float = 0.02) -> list[int]:
 def neuron_frequencies(neurons_PPH: Tensor) -> tuple[Tensor, Tensor]:
     """Each neuron's frequency (H,) and the share of its power in that frequency's block (H,), in [0, 1].
 
-    A neuron that never varies has share 0.
+    A neuron that never varies has share 0; float64, because in float32 the rounding of a constant
+    neuron passes for a wave.
     """
     p, _, h = neurons_PPH.shape
-    waves = basis(p).to(neurons_PPH.dtype)
-    power_PPH = (waves @ (waves @ neurons_PPH.flatten(1)).view(p, p, h)).square()
+    waves = basis(p).to(neurons_PPH.device)
+    power_PPH = (waves @ (waves @ neurons_PPH.double().flatten(1)).view(p, p, h)).square()
     power_PPH[0, 0] = 0.0  # centring
     total_H = power_PPH.sum((0, 1))
     shares = []
@@ -110,7 +116,7 @@ def neuron_frequencies(neurons_PPH: Tensor) -> tuple[Tensor, Tensor]:
         shares.append(power_PPH[rows][:, rows].sum((0, 1)))
     share_KH = torch.stack(shares) / total_H.clamp_min(1e-30)
     best = share_KH.max(0)
-    return best.indices + 1, torch.where(total_H > 1e-20 * total_H.max().clamp_min(1e-30), best.values, 0.0)
+    return best.indices + 1, torch.where(total_H > DEAD * total_H.max().clamp_min(1e-30), best.values, 0.0)
 
 
 def keep_frequencies(mean_PP: Tensor, keys: list[int]) -> Tensor:
@@ -172,9 +178,10 @@ def circle(weight_PD: Tensor, plane_PD: Tensor, frequency: int) -> Tensor:
     """Coordinates (P, 2) of the rows of ``weight_PD`` in the plane that frequency spans in ``plane_PD``.
 
     The plane is spanned by cos_k·W and sin_k·W of ``plane_PD`` (usually the finished embedding),
-    orthonormalised by QR; a circle there is the clock of the modular addition algorithm.
+    orthonormalised by QR; a circle there is the clock of the modular addition algorithm. The second
+    coordinate is 0 where there is no plane: at frequency P/2 (no sine) and for D = 1.
     """
     p = len(weight_PD)
     waves = basis(p)[frequency_of_row(p) == frequency]
     axes = torch.linalg.qr((waves @ plane_PD.double()).T).Q
-    return weight_PD.double() @ axes
+    return F.pad(weight_PD.double() @ axes, (0, 2 - axes.shape[1]))

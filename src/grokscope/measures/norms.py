@@ -13,7 +13,8 @@ class Norms(Measure):
     """Euclidean norms: of all parameters, of each parameter tensor, of the last layer.
 
     ``norm/weights`` = √(Σ θ²) over every parameter; its square is the Σ θ² of Nanda et al.
-    The last layer is the last weight matrix in the order of the module's parameters.
+    The last layer is the parameter that the network names as its ``readout``; where it names none, the
+    last matrix in the order of the module's parameters.
     """
 
     kind: ClassVar[str] = "norms"
@@ -31,7 +32,8 @@ class Norms(Measure):
         """``norm/weights``, ``norm/last_layer``, ``norm/<parameter>``."""
         squares = {n: p.detach().double().square().sum().item() for n, p in snapshot.network.named_parameters()}
         matrices = [n for n, p in snapshot.network.named_parameters() if p.dim() > 1]
+        readout = snapshot.network.readout or matrices[-1]
         values = {f"norm/{name}": square**0.5 for name, square in squares.items()}
         values["norm/weights"] = sum(squares.values()) ** 0.5
-        values["norm/last_layer"] = squares[matrices[-1]] ** 0.5
+        values["norm/last_layer"] = squares[readout] ** 0.5
         return values

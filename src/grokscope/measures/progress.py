@@ -38,7 +38,8 @@ class FourierSparsity(Measure):
         with torch.no_grad():
             embedding = snapshot.network.embedding_PD()
             readout = snapshot.network.neuron_to_logit_HC()
-            assert embedding is not None and readout is not None  # by ``needs``
+            assert embedding is not None  # by ``needs``
+            assert readout is not None
             mean_PP = _mean_over_sums(snapshot)
             return {
                 "fourier/gini_embedding": fourier.fourier_gini(embedding).item(),
@@ -84,12 +85,13 @@ class KeyFrequencies(Measure):
             rows = snapshot.split.rows["train"]
             logits, sums = snapshot.answer_logits_NC[rows], snapshot.split.answers_N[rows]
             circles = [fourier.circle(_embedding(snapshot), plane, k) for k in keys]
+            no_circle = torch.empty(0, len(plane), 2)  # a dead or diverged network has no key frequency
             return {
                 "fourier/restricted_loss": fourier.restricted_loss(mean_PP, keys).item(),
                 "fourier/excluded_loss": fourier.excluded_loss(logits, sums, mean_PP, keys).item(),
                 "fourier/variance_explained": fourier.variance_explained(grid, mean_PP, keys).item(),
                 "fourier/key_frequencies": np.array(keys, dtype=np.int64),
-                "fourier/circle": _float32(torch.stack(circles)),
+                "fourier/circle": _float32(torch.stack(circles) if circles else no_circle),
             }
 
     def keys(self, final: Snapshot) -> list[int]:

@@ -36,10 +36,12 @@ class Encoding:
 class Network(nn.Module):
     """One member's weights. ``forward(tokens_NL)`` gives logits_NRV at the R read positions only.
 
-    ``neurons`` names the submodule whose output is the hidden layer that the Fourier measures read.
+    ``neurons`` names the submodule whose output is the hidden layer that the Fourier measures read,
+    ``readout`` the parameter that is the last weight matrix.
     """
 
     neurons: str = ""
+    readout: str = ""
 
     @abstractmethod
     def forward(self, tokens_NL: Tensor) -> Tensor:

@@ -63,6 +63,7 @@ class MLPNetwork(Network):
         self.b = nn.ParameterList(torch.empty(shape[1]) for shape in shapes if spec.bias)
         self.activations = nn.ModuleList(Neurons(spec.activation) for _ in range(spec.layers))
         self.neurons = f"activations.{spec.layers - 1}"
+        self.readout = f"W.{spec.layers}"
 
     def forward(self, tokens_NL: Tensor) -> Tensor:
         """Logits (N, 1, C)."""

@@ -161,6 +161,7 @@ class TransformerNetwork(Network):
         self.norm_final = nn.LayerNorm(spec.width) if spec.norm == "pre" else nn.Identity()
         self.W_U = nn.Parameter(torch.empty(spec.width, vocabulary))
         self.neurons = f"blocks.{spec.layers - 1}.neurons"
+        self.readout = "W_U"
 
     def forward(self, tokens_NL: Tensor) -> Tensor:
         """Logits (N, R, V) at the read positions."""

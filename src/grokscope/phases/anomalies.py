@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grokscope.phases.events import Events, EventRule
+from grokscope.phases.events import EventRule, Events
 from grokscope.trace import Trace
 
 SPIKE = 10.0

@@ -19,7 +19,7 @@ import numpy as np
 
 from grokscope.phases.events import Events
 from grokscope.sources import Source
-from grokscope.trace import Trace
+from grokscope.trace import Floats, Steps, Trace
 
 DROP = 0.1
 RISE = 1.0
@@ -48,7 +48,8 @@ def find_segments(trace: Trace, member: int, events: Events) -> list[Segment]:
     if last < 0:
         return []
     fall = _start_of_fall(trace, member, events)
-    steps, excluded = trace.series("fourier/excluded_loss", member)
+    bounds: list[tuple[str, int | None]]
+    steps, excluded = _finite(trace, "fourier/excluded_loss", member)
     if len(steps):
         before = steps <= (last if fall is None else fall)
         lowest = int(steps[before][np.argmin(excluded[before])]) if before.any() else last
@@ -70,13 +71,21 @@ def _start_of_fall(trace: Trace, member: int, events: Events) -> int | None:
     """The last look before t_test at which the test loss has done less than DROP of its log fall."""
     if events.t_test is None:
         return None
-    steps, loss = trace.series("test/loss", member)
+    steps, loss = _finite(trace, "test/loss", member)
     until = steps <= events.t_test
+    if not until.any():
+        return events.t_test
     steps, logs = steps[until], np.log(np.maximum(loss[until], 1e-300))
     top = int(np.argmax(logs))
     high, low = logs[top], logs[-1]
     held = np.nonzero(logs >= high - DROP * (high - low))[0]
     return int(steps[held[-1]])
+
+
+def _finite(trace: Trace, key: str, member: int) -> tuple[Steps, Floats]:
+    steps, values = trace.series(key, member)
+    known = np.isfinite(values)
+    return steps[known], values[known]
 
 
 def _chain(bounds: list[tuple[str, int | None]]) -> list[Segment]:

@@ -59,10 +59,11 @@ class PermutationGroup(Task):
         place = self.degree ** np.arange(self.degree)
         code_to_id = np.zeros(self.degree**self.degree, dtype=np.int64)
         code_to_id[images @ place] = np.arange(len(images))
-        a, b = images[:, None, :], images[None, :, :]
-        product = np.take_along_axis(*np.broadcast_arrays(b, a), axis=2)  # i -> b(a(i))
+        shape = (self.elements, self.elements, self.degree)
+        a, b = np.broadcast_to(images[:, None, :], shape), np.broadcast_to(images[None, :, :], shape)
+        product = np.take_along_axis(b, a, axis=2)  # i -> b(a(i))
         if self.operation != "composition":
             last = np.argsort(images, axis=1) if self.operation == "conjugation" else images
-            product = np.take_along_axis(np.broadcast_to(last[:, None, :], product.shape), product, axis=2)
+            product = np.take_along_axis(np.broadcast_to(last[:, None, :], shape), product, axis=2)
         ids = torch.arange(self.elements)
         return Table(torch.cartesian_prod(ids, ids), torch.from_numpy(code_to_id[product @ place]).flatten())

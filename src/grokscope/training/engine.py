@@ -16,6 +16,9 @@ EngineName = Literal["auto", "stacked", "pooled", "looped"]
 STACK_BELOW_MS = 0.5
 """On a CPU stacking pays below about half a millisecond a step; above it the cache is lost."""
 
+THREADS_ABOVE_MS = 5.0
+"""A member alone uses all cores when one step is long enough to be shared; below, waiting costs more."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -91,7 +94,8 @@ def make_plan(experiments: Sequence[Experiment], engine: EngineName = "auto", de
     lanes = tuple((number,) for number in range(count))
     if choice == "pooled":
         return Plan("pooled", lanes, min(cores(), count), 1, where, why)
-    return Plan("looped", lanes, 1, cores() if count == 1 else 1, where, why)
+    threads = cores() if count == 1 and where == "cpu" and step_milliseconds(experiments[0]) > THREADS_ABOVE_MS else 1
+    return Plan("looped", lanes, 1, threads, where, why)
 
 
 def _choose(experiments: Sequence[Experiment], device: str) -> tuple[str, str]:

@@ -44,8 +44,9 @@ class LookFile:
 
     def __iter__(self) -> Iterator[tuple[int, Tensor]]:
         whole = self.path.stat().st_size // self.record.itemsize
-        rows = np.memmap(self.path, dtype=self.record, mode="r", shape=(whole,)) if whole else []
-        for row in rows:
+        if not whole:
+            return
+        for row in np.memmap(self.path, dtype=self.record, mode="r", shape=(whole,)):
             yield int(row["step"]), torch.from_numpy(np.array(row["theta"]))
 
 

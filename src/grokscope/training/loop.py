@@ -159,7 +159,8 @@ class Loop:
         for number, loss in list(zip(self.lane.numbers, losses.tolist(), strict=True)):
             if not math.isfinite(loss):
                 e, step = self.experiments[number], self.lane.steps
-                cause = f"the learning rate {e.optimizer.lr:g} is likely too high; try --set optimizer.lr={e.optimizer.lr / 10:g}"
+                lr = e.optimizer.lr
+                cause = f"the learning rate {lr:g} is likely too high; try --set optimizer.lr={lr / 10:g}"
                 if e.model.init_scale > 3:
                     cause = f"the initial weights (init_scale {e.model.init_scale:g}) are likely too large"
                 note = f"training loss of member {number} became {loss} at step {step - 1}: {cause}"

@@ -58,11 +58,11 @@ class Lane:
     def step(self) -> Tensor:
         """One optimizer step of all members; returns their training losses before it, (S,)."""
         tokens, targets = self._batch()
-        self.grad_SP.zero_()
         with self._precision():
             losses = self._losses(tokens, targets)
-        losses.sum().backward()
+        grads = torch.autograd.grad(losses.sum(), list(self.leaves.values()))
         with torch.no_grad():
+            torch.cat([grad.reshape(len(self.numbers), -1) for grad in grads], dim=1, out=self.grad_SP)
             lr = self.lr_S1 * self.shared.optimizer.rate(self.steps)
             self.shared.optimizer.update(self.theta_SP, self.grad_SP, self.state, self.steps, lr, self.decay_S1)
         self.steps += 1
@@ -105,7 +105,7 @@ class Lane:
         return {"theta": self.theta_SP[rows], **state}
 
     def _wire(self) -> None:
-        """Make parameters views of the buffers, and gradients accumulate straight into (S, P)."""
+        """Make the parameters views of the buffer, and gather what each member trains on."""
         count = len(self.numbers)
         self.grad_SP = torch.zeros_like(self.theta_SP)
         self.lr_S1 = self.theta_SP.new_tensor([[e.optimizer.lr] for e in self.experiments])
@@ -113,9 +113,7 @@ class Lane:
         lead = () if count == 1 else (count,)
         self.leaves: dict[str, Tensor] = {}
         for name, columns, shape in layout(self.shapes):
-            leaf = self.theta_SP[:, columns].view(*lead, *shape).detach().requires_grad_()
-            leaf.grad = self.grad_SP[:, columns].view(*lead, *shape)
-            self.leaves[name] = leaf
+            self.leaves[name] = self.theta_SP[:, columns].view(*lead, *shape).detach().requires_grad_()
         rows = [split.rows["train"] for split in self.splits]
         self._train = [
             (self.encoding.tokens_NL[r], self.encoding.targets(split.answers_N)[r])

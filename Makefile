@@ -1,0 +1,37 @@
+# Two commands: make demo, make test. Everything else is for maintainers.
+PY ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
+
+.PHONY: demo test lint types unit clean
+
+# torch first and pinned: an unpinned request would bring gigabytes of GPU libraries
+$(VENV)/.core: pyproject.toml constraints.txt
+	@echo "creating $(VENV) (about a minute)"
+	@$(PY) -m venv $(VENV) || { echo "python venv is missing; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@$(PIP) torch
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.core
+	@$(PIP) -e '.[test]'
+	@touch $@
+
+demo: $(VENV)/.core
+	@$(BIN)/grokscope run modular-addition --members 4 --store runs/demo --report runs/demo/report.html
+
+test: lint types unit
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+unit: $(VENV)/.test
+	$(BIN)/python -m pytest -q -n 2
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

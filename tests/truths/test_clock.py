@@ -1,0 +1,105 @@
+"""Truths for training/clock.py: dense, then log-spaced, and never dearer than allowed."""
+
+import itertools
+import math
+from collections.abc import Callable
+
+import pytest
+
+from grokscope.training.clock import Clock, Schedule, plan
+
+Curve = Callable[[int], float]
+
+
+def _flat(step: int) -> float:
+    return 0.0
+
+
+def _jump(at: int) -> Curve:
+    """Test accuracy that rises from 0 to 1 between ``at`` and 2 · ``at``."""
+    return lambda step: min(1.0, max(0.0, (step - at) / at))
+
+
+def _walk(schedule: Schedule, test: Curve = _flat) -> list[int]:
+    """Every step looked at, from 0 to the budget."""
+    looks = [0]
+    while (following := schedule.after(looks[-1], 1.0, test(looks[-1]))) != looks[-1]:
+        looks.append(following)
+    return looks
+
+
+@pytest.mark.parametrize("per_decade", [5, 20, 60])
+def test_looks_are_every_step_at_first_and_then_so_many_per_decade(per_decade: int) -> None:
+    looks = _walk(plan(Clock(looks_per_decade=per_decade), 100_000, 0.0))
+    dense = math.ceil(1.5 / (10 ** (1 / per_decade) - 1))  # there a gap of 1.5 steps is rounded up to 2
+    assert looks[: dense + 1] == list(range(dense + 1))
+    assert looks[dense + 1] > dense + 1
+    for low in (1000, 10_000):
+        assert abs(sum(low <= look < 10 * low for look in looks) - per_decade) <= 1
+    assert looks[-1] == 100_000
+
+
+@pytest.mark.parametrize("budget", [1, 2, 7, 1000])
+def test_the_first_and_the_last_step_are_always_looked_at(budget: int) -> None:
+    for cost in (0.0, 1e6):
+        looks = _walk(plan(Clock(), budget, cost))
+        assert looks[0] == 0
+        assert looks[-1] == budget
+        assert looks == sorted(set(looks))
+
+
+@pytest.mark.parametrize("cost", [0.1, 1.0, 20.0])
+@pytest.mark.parametrize("overhead", [0.01, 0.05, 0.5])
+@pytest.mark.parametrize("test", [_flat, _jump(300), _jump(5000)])
+def test_at_no_time_has_looking_cost_more_than_its_share_of_the_training_so_far(
+    cost: float, overhead: float, test: Curve
+) -> None:
+    clock = Clock(max_overhead=overhead)
+    looks = _walk(plan(clock, 50_000, cost), test)
+    for number, step in enumerate(looks[:-1], start=1):  # the last look is owed to the budget
+        assert max(0, number - clock.free_looks) * cost <= overhead * step
+
+
+def test_dear_looks_are_put_off_and_cheap_ones_are_not() -> None:
+    dear, cheap, free = (_walk(plan(Clock(), 10_000, cost)) for cost in (50.0, 1e-3, 0.0))
+    assert len(dear) < len(cheap)
+    assert cheap == free
+
+
+def test_the_free_looks_are_taken_however_dear_they_are() -> None:
+    dear, free = _walk(plan(Clock(free_looks=30), 10_000, 1e9)), _walk(plan(Clock(), 10_000, 0.0))
+    assert dear == [*free[:30], 10_000]
+
+
+def test_looks_are_denser_while_accuracy_moves_and_only_then() -> None:
+    test = _jump(2000)
+    zoomed, plain = (_walk(plan(Clock(zoom=zoom), 50_000, 0.0), test) for zoom in (3, 1))
+
+    def between(looks: list[int], low: int, high: int) -> int:
+        return sum(low < look <= high for look in looks)
+
+    assert between(zoomed, 2300, 4000) >= 2.5 * between(plain, 2300, 4000)
+    assert [look for look in zoomed if look < 2000] == [look for look in plain if look < 2000]
+    late = [later / earlier for earlier, later in itertools.pairwise(zoomed) if earlier > 5000 and later < 50_000]
+    assert min(late) == pytest.approx(10 ** (1 / 20), rel=1e-3)
+
+
+def test_accuracy_that_does_not_move_by_two_percent_is_not_moving() -> None:
+    assert _walk(plan(Clock(), 5000, 0.0), lambda step: step % 2 * 0.02) == _walk(plan(Clock(), 5000, 0.0))
+    assert _walk(plan(Clock(), 5000, 0.0), lambda step: step % 2 * 0.03) != _walk(plan(Clock(), 5000, 0.0))
+
+
+def test_a_schedule_is_a_function_of_what_was_seen() -> None:
+    one, two = (_walk(plan(Clock(), 20_000, 1.0), _jump(700)) for _ in range(2))
+    assert one == two != _walk(plan(Clock(), 20_000, 1.0), _jump(3000))
+
+
+@pytest.mark.parametrize("saved_after", [1, 10, 45])
+def test_a_saved_schedule_goes_on_as_if_never_saved(saved_after: int) -> None:
+    whole = _walk(plan(Clock(), 5000, 5.0), _jump(40))
+    first = plan(Clock(), 5000, 5.0)
+    for step in whole[:saved_after]:
+        first.after(step, 1.0, _jump(40)(step))
+    again = Schedule(**first.state())  # type: ignore[arg-type]
+    following = [again.after(step, 1.0, _jump(40)(step)) for step in whole[saved_after:]]
+    assert following == [*whole[saved_after + 1 :], 5000]
