@@ -1,6 +1,7 @@
 """One frozen description of a run, and the members that may share it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
@@ -15,6 +16,7 @@ from grokscope.seeds import STREAMS, Seeds
 from grokscope.sources import Source
 from grokscope.spec import Spec, choose
 from grokscope.tasks import TASKS, ModularArithmetic, Task
+from grokscope.trace import Quantity
 from grokscope.training.clock import Clock
 
 PER_MEMBER = ("seed", "streams", "optimizer.lr", "optimizer.weight_decay", "model.init_scale", "task.train_fraction")
@@ -125,6 +127,12 @@ class Experiment(Spec):
                     f"Start one run per value instead."
                 )
         return [self.with_overrides(one) for one in overrides]
+
+    def quantities(self) -> list[Quantity]:
+        """What the measures' keys mean here: the losses are in the unit of the objective."""
+        declared = [quantity for measure in self.measures for quantity in measure.quantities]
+        losses = {f"{split}/loss" for split in ("train", "test")}
+        return [replace(q, unit=self.objective.unit) if q.key in losses else q for q in declared]
 
     def citations(self) -> list[Source]:
         """Every source that this experiment rests on, in order of use."""

@@ -159,7 +159,7 @@ def run(
     folder.write_meta(**_provenance(chosen, each, plan, command, checkpoint_seconds), status="running")
     jobs = [_job(folder, plan, i, each, checkpoint_seconds) for i in range(len(plan.lanes))]
     with _bar(progress, chosen, len(each)) as reporter, folder.writer() as writer:
-        outcome = drive(folder, writer, plan, jobs, chosen.measures, reporter)
+        outcome = drive(folder, writer, plan, jobs, chosen, reporter)
     return _result(folder, outcome)
 
 
@@ -201,7 +201,7 @@ def resume(name: str, *, store: str | Path = "runs", at: int | None = None, prog
         start = {n: (job.resume.step if job.resume else 0) for job in jobs for n, _ in job.members}
         start |= {n: int(done["step"]) for n, done in ended.items()}
         with _bar(progress, experiment, len(each), start) as reporter:
-            outcome = drive(folder, writer, plan, jobs, experiment.measures, reporter)
+            outcome = drive(folder, writer, plan, jobs, experiment, reporter)
     return _result(folder, outcome)
 
 

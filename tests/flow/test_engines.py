@@ -27,7 +27,9 @@ OVERRIDES = [
         small(**{"model.layers": 2, "model.norm": "post", "model.sequence": "equation", "model.init": "torch"}),
         small(model=MLP(hidden=16, layers=2).to_dict()),
         small(optimizer={"kind": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 1e-3}),
-        small(objective="mse", **{"model": {"kind": "mlp", "activation": "quadratic", "inputs": "embedding", "width": 4}}),
+        small(
+            objective="mse", **{"model": {"kind": "mlp", "activation": "quadratic", "inputs": "embedding", "width": 4}}
+        ),
     ],
     ids=["transformer", "full-batch", "power", "mlp", "sgd", "mse"],
 )

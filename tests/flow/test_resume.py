@@ -47,7 +47,10 @@ def _kill_at_random(store, engine, after):
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     begin = time.monotonic()
-    runs = {e: grokscope.run(small(), 2, store=tmp_path_factory.mktemp(e), engine=e, progress=False) for e in ("looped", "stacked")}
+    runs = {
+        e: grokscope.run(small(), 2, store=tmp_path_factory.mktemp(e), engine=e, progress=False)
+        for e in ("looped", "stacked")
+    }
     return runs, (time.monotonic() - begin) / 2
 
 

@@ -274,6 +274,13 @@ def test_a_neuron_has_the_frequency_that_was_planted_and_a_constant_one_has_none
         assert fourier.key_frequencies(neurons.to(dtype)) == [3, 4]
 
 
+def test_a_neuron_far_fainter_than_the_strongest_has_no_frequency() -> None:
+    p = 13
+    wave = {k: _wave(p, k)[:, None] * _wave(p, k)[None] for k in (2, 5)}
+    for amplitude, keys in ((0.5 * fourier.DEAD**0.5, [2]), (2 * fourier.DEAD**0.5, [2, 5])):
+        assert fourier.key_frequencies(torch.stack([wave[2], amplitude * wave[5]], -1)) == keys
+
+
 def test_a_stray_neuron_makes_no_key_frequency_unless_asked() -> None:
     p = 13
     wave = {k: _wave(p, k)[:, None] * _wave(p, k)[None] for k in (2, 5)}

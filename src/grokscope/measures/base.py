@@ -18,7 +18,7 @@ from grokscope.tasks.base import Split, Task
 from grokscope.trace import Quantity
 
 Values = Mapping[str, float | NDArray[np.generic]]
-BATCH_ROWS = 4096  # rows per forward pass of a look: bounds memory, costs nothing
+BATCH_ROWS = 2048  # rows per forward pass of a look: bounds memory, and larger ones miss the cache
 
 
 @dataclass

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-
 DEAD = 1e-6
 """A neuron with less than this share of the strongest one's power has no frequency (ours): one that
 fires at a single input has all frequencies alike, and rounding would choose among them."""

@@ -40,10 +40,13 @@ def find_anomalies(trace: Trace, member: int, events: Events, chance: float, rul
         steps, accuracy = trace.series("test/accuracy", member)
         after = steps >= events.t_test
         lost = accuracy[after] < rule.test_accuracy(chance)
-        found += _stretches("ungrokking", steps[after], lost, "test accuracy fell below its threshold again")
+        note = "test accuracy fell below its threshold again"
+        found += _stretches("ungrokking", steps[after], lost, note, at_least=rule.looks)
     return sorted(found, key=lambda anomaly: anomaly.start)
 
 
-def _stretches(name: str, steps: np.ndarray, bad: np.ndarray, note: str) -> list[Anomaly]:
+def _stretches(name: str, steps: np.ndarray, bad: np.ndarray, note: str, at_least: int = 1) -> list[Anomaly]:
+    """Runs of at least so many bad looks."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], bad.astype(int), [0]])))
-    return [Anomaly(name, int(steps[a]), int(steps[b - 1]), note) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    runs = [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a >= at_least]
+    return [Anomaly(name, int(steps[a]), int(steps[b - 1]), note) for a, b in runs]

@@ -80,11 +80,12 @@ def first_sustained(steps: Steps, passing: np.ndarray, looks: int) -> int | None
 
 
 def find_events(trace: Trace, member: int, chance: float, rule: EventRule) -> Events:
-    """The events of one member, from its ``train`` and ``test`` loss and accuracy alone."""
+    """The events of one member, from its ``train`` and ``test`` loss and accuracy alone (either may be missing)."""
     times = {}
     for split in ("train", "test"):
-        steps, losses = trace.series(f"{split}/loss", member)
-        accuracies = _aligned(trace, f"{split}/accuracy", member, steps)
+        keys = (f"{split}/loss", f"{split}/accuracy")
+        steps = np.unique(np.concatenate([trace.series(key, member)[0] for key in keys]))
+        losses, accuracies = (_aligned(trace, key, member, steps) for key in keys)
         ok = [rule.passes(split, x, a, chance) for x, a in zip(losses, accuracies, strict=True)]
         times[split] = first_sustained(steps, np.array(ok, dtype=bool), rule.looks)
     return Events(times["train"], times["test"], trace.final_step(member))

@@ -20,10 +20,16 @@ def numbers(values: Floats | Steps | Sequence[float]) -> list[float | None]:
     return [float(f"{v:.6g}") if np.isfinite(v) else None for v in np.asarray(values, dtype=np.float64).tolist()]
 
 
-def points(record: Record, key: str, member: int) -> dict[str, Any]:
-    """One member's curve."""
-    steps, values = record.trace.series(key, member)
-    return {"m": member, "x": steps.tolist(), "y": numbers(values)}
+def series(record: Record, panels: Sequence[Panel]) -> dict[str, dict[int, dict[str, Any]]]:
+    """Every curve that the panels draw or export, once: by key, by member."""
+    keys = sorted({key for panel in panels for key in panel.get("keys", ()) if "rows" in panel})
+    found: dict[str, dict[int, dict[str, Any]]] = {}
+    for key in keys:
+        for p in record.phases:
+            steps, values = record.trace.series(key, p.member)
+            if len(steps):
+                found.setdefault(key, {})[p.member] = {"x": steps.tolist(), "y": numbers(values)}
+    return found
 
 
 def picture(record: Record) -> Panel | None:
@@ -31,8 +37,13 @@ def picture(record: Record) -> Panel | None:
     members = [p.member for p in record.phases if len(record.trace.series("test/loss", p.member)[0])]
     if not members:
         return None
-    loss = {"title": f"loss ({record.trace.quantities['test/loss'].unit})" if "test/loss" in record.trace.quantities
-            else "loss", "log": True, "share": 0.66}
+    loss = {
+        "title": f"loss ({record.trace.quantities['test/loss'].unit})"
+        if "test/loss" in record.trace.quantities
+        else "loss",
+        "log": True,
+        "share": 0.66,
+    }
     loss["lines"] = [_crowd(record, f"{s}/loss", s, members, True) for s in ("train", "test")]
     chance = story.chance_loss(record)
     if chance is not None:
@@ -64,21 +75,36 @@ def circuit(record: Record, member: int) -> Panel | None:
     lines = [_one(record, "test/loss", "test", "train", member, [])]
     lines += [_one(record, key, tone, tone, member, members) for key, tone in tones.items()]
     first = story.lead(record, member)
-    heading = "The circuit is there before the test loss shows it" if first else "What the key frequencies do to the loss"
+    heading = (
+        "The circuit is there before the test loss shows it" if first else "What the key frequencies do to the loss"
+    )
     note = (
         "Restricted loss keeps only the key frequencies of the logits, on all pairs; excluded loss takes them out, "
         f"on training pairs. Key frequencies are those of the finished model. {_who(record, member, members)}"
     )
     row = {"title": "loss (nats)", "log": True, "share": 1.0, "lines": [line for line in lines if line]}
     keys = ["fourier/restricted_loss", "fourier/excluded_loss", "test/loss", "train/loss"]
-    return {"id": "circuit", "heading": heading, "note": note, "source": str(NANDA), "rows": [row], "keys": keys,
-            "members": members}
+    return {
+        "id": "circuit",
+        "heading": heading,
+        "note": note,
+        "source": str(NANDA),
+        "rows": [row],
+        "keys": keys,
+        "members": members,
+    }
 
 
 def simplicity(record: Record, member: int) -> Panel | None:
     """Gini of the embedding's spectrum above, norm of the weights below."""
-    gini = _one(record, "fourier/gini_embedding", "Gini of the spectrum", "restricted", member,
-                _with(record, ["fourier/gini_embedding"]))
+    gini = _one(
+        record,
+        "fourier/gini_embedding",
+        "Gini of the spectrum",
+        "restricted",
+        member,
+        _with(record, ["fourier/gini_embedding"]),
+    )
     norm = _one(record, "norm/weights", "weight norm", "test", member, _with(record, ["norm/weights"]))
     rows = []
     if gini:
@@ -87,7 +113,9 @@ def simplicity(record: Record, member: int) -> Panel | None:
         rows.append({"title": "‖θ‖", "share": 0.5, "lines": [norm], "zero": True})
     if not rows:
         return None
-    parts = ["Gini coefficient of the embedding's Fourier components (0: all alike, 1: one holds everything)"] * bool(gini)
+    parts = ["Gini coefficient of the embedding's Fourier components (0: all alike, 1: one holds everything)"] * bool(
+        gini
+    )
     parts += ["Euclidean norm of all weights"] * bool(norm)
     members = _with(record, ["norm/weights"]) or _with(record, ["fourier/gini_embedding"])
     text = ". ".join(parts)
@@ -95,8 +123,9 @@ def simplicity(record: Record, member: int) -> Panel | None:
         "id": "simplicity",
         "heading": _simpler(record, member, bool(gini)),
         "note": f"{text}. {_who(record, member, members)}",
-        "source": f"{NANDA}; Gini: {Source('hurley2009sparsity', 'Table I')}" if gini else
-        str(Source("liu2022omnigrok", "weight norm w")),
+        "source": f"{NANDA}; Gini: {Source('hurley2009sparsity', 'Table I')}"
+        if gini
+        else str(Source("liu2022omnigrok", "weight norm w")),
         "rows": [row | {"share": 1.0 / len(rows)} for row in rows],
         "keys": ["fourier/gini_embedding", "fourier/gini_neuron_logit", "norm/weights"],
         "members": members,
@@ -129,20 +158,27 @@ def _crowd(record: Record, key: str, tone: str, members: list[int], log: bool, n
     middle = median(record.trace, key, members, log, settled(record.ended))
     if middle is None:
         return None
-    main = {"x": middle.steps.tolist(), "y": numbers(middle.values)}
+    main: dict[str, Any] = {"m": members[0]}
     if len(members) > 1:
-        main |= {"low": numbers(middle.low), "high": numbers(middle.high), "n": middle.n.tolist()}
+        main = {"x": middle.steps.tolist(), "y": numbers(middle.values), "n": middle.n.tolist()}
+        main |= {"low": numbers(middle.low), "high": numbers(middle.high)}
     name = f"{tone} {key.split('/')[1]}"
-    return {"key": key, "name": name, "label": tone if named else "", "tone": tone, "main": main,
-            "each": [points(record, key, m) for m in members] if len(members) > 1 else []}
+    return {
+        "key": key,
+        "name": name,
+        "label": tone if named else "",
+        "tone": tone,
+        "main": main,
+        "each": members if len(members) > 1 else [],
+    }
 
 
 def _one(record: Record, key: str, name: str, tone: str, member: int, members: list[int]) -> Panel | None:
     """A line for one member, the others faint."""
     if not len(finite(record.trace, key, member)[0]):
         return None
-    others = [points(record, key, m) for m in members if m != member]
-    return {"key": key, "name": name, "label": name, "tone": tone, "main": points(record, key, member), "each": others}
+    others = [m for m in members if m != member]
+    return {"key": key, "name": name, "label": name, "tone": tone, "main": {"m": member}, "each": others}
 
 
 def _with(record: Record, keys: list[str]) -> list[int]:
@@ -179,4 +215,8 @@ def _simpler(record: Record, member: int, gini: bool) -> str:
         if values[-1] > values[0] + 0.1:
             return "The solution grows sparse, and small" if shrinks else "The solution grows sparse"
         return "How sparse and how large the solution is"
-    return f"The weights shrink from {look.number(norm.max())} to {look.number(norm[-1])}" if shrinks else "Size of the weights"
+    return (
+        f"The weights shrink from {look.number(norm.max())} to {look.number(norm[-1])}"
+        if shrinks
+        else "Size of the weights"
+    )

@@ -1,7 +1,6 @@
 """The embedding in Fourier space, as plain data: power per frequency over time, and the circles."""
 
 import base64
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +36,9 @@ def spectrum(record: Record, member: int) -> Panel | None:
     if keys:
         share = float(final[np.array(keys) - 1].sum())
         noun = "frequency carries" if len(keys) == 1 else "frequencies carry"
-        heading = f"{look.count(len(keys)).capitalize()} of {len(final)} {noun} {look.percent(share, 0)} of the embedding"
+        heading = (
+            f"{look.count(len(keys)).capitalize()} of {len(final)} {noun} {look.percent(share, 0)} of the embedding"
+        )
         named = f" Key: {', '.join(str(k) for k in sorted(keys))}."
     return {
         "id": "spectrum",
@@ -65,7 +66,11 @@ def circles(record: Record, member: int) -> Panel | None:
     ints = np.round(table / scale[None, :, None, None] * 32767).astype("<i2")
     roundness = [[round(float(circularity(plane, k)), 4) for k, plane in zip(keys, one, strict=True)] for one in table]
     elements, best = table.shape[2], int(np.argmax(roundness[-1]))
-    heading = f"{elements} numbers become a circle" if roundness[-1][best] > 0.8 else f"{elements} numbers, seen along one frequency"
+    heading = (
+        f"{elements} numbers become a circle"
+        if roundness[-1][best] > 0.8
+        else f"{elements} numbers, seen along one frequency"
+    )
     return {
         "id": "circle",
         "heading": heading,
@@ -107,5 +112,3 @@ def thin(looks: Looks, most: int) -> Looks:
     if len(looks) <= most:
         return looks
     return [looks[i] for i in np.unique(np.linspace(0, len(looks) - 1, most).round().astype(int))]
-
-

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from grokscope.measures import Measure
+from grokscope.experiment import Experiment
 from grokscope.progress import Reporter
 from grokscope.store import RunFolder, Writer
 from grokscope.training.engine import Plan
@@ -36,13 +36,13 @@ class Outcome:
 
 
 def drive(
-    folder: RunFolder, writer: Writer, plan: Plan, jobs: Sequence[Job], measures: Sequence[Measure], reporter: Reporter
+    folder: RunFolder, writer: Writer, plan: Plan, jobs: Sequence[Job], experiment: Experiment, reporter: Reporter
 ) -> Outcome:
     """Run the jobs; record what they say.
 
     Ctrl-C (or SIGTERM) asks all lanes to checkpoint and leave; a second one is not held back.
     """
-    writer.describe(q for measure in measures for q in measure.quantities)
+    writer.describe(experiment.quantities())
     outcome, begin, committed = Outcome(), time.monotonic(), time.monotonic()
     seconds = {"training": 0.0, "looking": 0.0, "wall": 0.0} | folder.meta().get("seconds", {})
     before, steps = seconds["wall"], folder.meta().get("member_steps", 0)
