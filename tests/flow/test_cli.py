@@ -186,7 +186,11 @@ def test_a_run_that_is_being_written_is_not_written_twice(command, recipe, tmp_p
 
 
 def test_help_needs_no_torch():
-    code = "import sys; sys.argv=['grokscope','--help']\nfrom grokscope import cli\ntry: cli.main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    code = (
+        "import sys; sys.argv = ['grokscope', '--help']; from grokscope import cli\n"
+        "try: cli.main()\nexcept SystemExit: pass\n"
+        "assert 'torch' not in sys.modules"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "run" in done.stdout

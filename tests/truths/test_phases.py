@@ -253,9 +253,9 @@ def test_divergence_starts_where_the_loss_stops_being_a_number() -> None:
     assert _anomalies(trace) == [("divergence", 40, 50)]
 
 
-def test_generalisation_that_is_lost_is_ungrokking() -> None:
-    trace = _trace([1] * 9, [0, 1, 1, 1, 0.5, 0.5, 1, 1, 0.5], train_loss=[0.1] * 9)
-    assert _anomalies(trace) == [("ungrokking", 40, 50), ("ungrokking", 80, 80)]
+def test_generalisation_that_is_lost_is_ungrokking_and_one_dip_is_not() -> None:
+    trace = _trace([1] * 10, [0, 1, 1, 1, 0.5, 0.5, 0.5, 1, 1, 0.5], train_loss=[0.1] * 10)
+    assert _anomalies(trace) == [("ungrokking", 40, 60)]
 
 
 def test_looks_of_the_planted_trace_are_distinct() -> None:

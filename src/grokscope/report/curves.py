@@ -30,7 +30,7 @@ class Median:
 
 
 def representative(phases: Sequence[Phases], ended: Mapping[int, Any]) -> Phases | None:
-    """The member whose segments tint the plots: the (lower) median by t_test, else by t_train, else the first.
+    """The member whose segments tint the plots: the (upper) median by t_test, else by t_train, else the first.
 
     Members in which the finished model was read back come first, as only they have Nanda's segments.
     """
@@ -41,7 +41,7 @@ def representative(phases: Sequence[Phases], ended: Mapping[int, Any]) -> Phases
     if not pool:
         return None
     ordered = sorted(pool, key=lambda p: (p.events.t_test or 0, p.events.t_train or 0, p.member))
-    return ordered[(len(ordered) - 1) // 2] if tested or trained else ordered[0]
+    return ordered[len(ordered) // 2] if tested or trained else ordered[0]
 
 
 def axis_offset(phases: Sequence[Phases]) -> int:

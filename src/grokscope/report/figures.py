@@ -1,0 +1,227 @@
+"""Still figures by matplotlib: a small SVG for notebooks, a PNG for papers and READMEs.
+
+Drawn on their own canvas: neither pyplot's state nor the reader's rcParams are touched.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from markupsafe import escape
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.transforms import blended_transform_factory
+
+from grokscope.errors import BadInput
+from grokscope.phases import Phases
+from grokscope.record import Record
+from grokscope.report import look, panels, story
+from grokscope.report.curves import FLOOR, axis_offset, finite, median, representative, settled
+
+INK = "#010203"
+"""Stands for the reader's own text colour; becomes ``currentColor`` in an SVG."""
+LIGHT = {name: colour.light for name, colour in look.PAGE.items()}
+
+
+def svg_of_run(record: Record, heading: bool = True) -> str:
+    """Loss and accuracy with the ribbon as inline HTML for a notebook, on no background of its own.
+
+    Args:
+        record: the run, finished or not.
+        heading: put the sentence above.
+    """
+    title = f'<p style="margin:0 0 4px;font-weight:600">{escape(record.sentence())}</p>' if heading else ""
+    if panels.picture(record) is None:
+        return f'<div class="grokscope-run">{title}</div>'
+    with _style(record.name):
+        figure = _figure(record, (9.0, 4.4), dark_ink=INK, restricted=False)
+        out = io.StringIO()
+        FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = out.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.S).replace(INK, "currentColor")
+    svg = re.sub(r'<svg([^>]*?) width="[^"]+"', r'<svg\1 width="100%"', svg, count=1)
+    svg = re.sub(r'<svg([^>]*?) height="[^"]+"', r'<svg\1 style="max-width:860px"', svg, count=1)
+    svg = re.sub(r'(xmlns:xlink|xmlns)="[^"]*" ?', "", svg).replace("xlink:href", "href")  # inline, so HTML's own names
+    label = escape(record.sentence())
+    return f'<div class="grokscope-run">{title}{svg.replace("<svg", f"""<svg role="img" aria-label="{label}" """, 1)}</div>'
+
+
+def png_of_run(record: Record, path: Path, dpi: int = 160) -> Path:
+    """A figure for a README: accuracy of all members with the delay, and losses with the restricted loss.
+
+    Args:
+        record: the run.
+        path: of the PNG; its folders are made where they are missing.
+        dpi: dots per inch; the figure is 10 inches wide.
+
+    Raises:
+        BadInput: nothing was seen yet, or the file cannot be written.
+    """
+    path = Path(path)
+    if panels.picture(record) is None:
+        raise BadInput(f"run {record.name} holds no loss yet, so there is nothing to draw.")
+    with _style(record.name):
+        figure = _figure(record, (10.0, 5.8), dark_ink=LIGHT["ink"], restricted=True)
+        figure.set_facecolor(LIGHT["paper"])
+        figure.suptitle(record.sentence(), x=0.075, y=0.975, ha="left", va="top", fontsize=13, fontweight=600,
+                        color=LIGHT["ink"], parse_math=False)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            FigureCanvasAgg(figure).print_figure(str(path), dpi=dpi, format="png")
+        except OSError as error:
+            raise BadInput(f"cannot write the figure {str(path)!r} ({error.strerror}); choose another file.") from None
+    return path
+
+
+def _figure(record: Record, size: tuple[float, float], dark_ink: str, restricted: bool) -> Figure:
+    figure = Figure(figsize=size, facecolor="none")
+    top = 0.84 if restricted else 0.92
+    grid = figure.add_gridspec(2, 1, height_ratios=(1, 1.15) if restricted else (1.9, 1), hspace=0.12,
+                               left=0.075, right=0.985, top=top, bottom=0.11)
+    first, second = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
+    accuracy, loss = (first, second) if restricted else (second, first)
+    offset, last = axis_offset(record.phases), max(p.events.last_step for p in record.phases)
+    shown = representative(record.phases, record.ended)
+    for axes in (first, second):
+        _frame(axes, dark_ink, offset, last)
+        _tint(axes, shown, offset)
+    first.tick_params(labelbottom=False)
+    second.set_xlabel("optimizer step", color=dark_ink, alpha=0.7)
+    _ribbon(first, shown, offset, figure)
+    _losses(loss, record, shown, offset, dark_ink, restricted)
+    _accuracies(accuracy, record, offset, dark_ink)
+    return figure
+
+
+def _losses(axes: Axes, record: Record, shown: Phases | None, offset: int, ink: str, restricted: bool) -> None:
+    axes.set_yscale("log")
+    axes.set_ylabel("loss (nats)", color=ink, alpha=0.7)
+    for split, alpha in (("train", 0.45), ("test", 1.0)):
+        _crowd(axes, record, f"{split}/loss", offset, ink, alpha, log=True)
+    drawn = [(split, f"{split}/loss", ink, 0.6 if split == "train" else 1.0) for split in ("train", "test")]
+    if restricted and shown is not None:
+        steps, values = finite(record.trace, "fourier/restricted_loss", shown.member)
+        if len(steps):
+            axes.plot(_x(steps, offset), np.maximum(values, FLOOR), color=LIGHT["restricted"], lw=2)
+            drawn.append(("restricted", "fourier/restricted_loss", LIGHT["restricted"], 1.0))
+    chance = story.chance_loss(record)
+    if chance is not None:
+        axes.axhline(chance, color=ink, alpha=0.35, lw=0.8, ls=":")
+    for name, key, colour, alpha in drawn:
+        _name(axes, record, name, key, colour, alpha, shown, offset)
+
+
+def _accuracies(axes: Axes, record: Record, offset: int, ink: str) -> None:
+    axes.set_ylim(-0.04, 1.08)
+    axes.set_yticks([0, 0.5, 1], ["0", "50", "100 %"])
+    axes.set_ylabel("accuracy", color=ink, alpha=0.7)
+    for split, alpha in (("train", 0.45), ("test", 1.0)):
+        _crowd(axes, record, f"{split}/accuracy", offset, ink, alpha, log=False)
+    found = panels.delay(record)
+    if found:
+        a, b = np.log10(found["from"] + offset), np.log10(found["to"] + offset)
+        style = "|-|,widthA=0.35,widthB=0.35" if not found["open"] else "|->,widthA=0.35"
+        axes.annotate("", (b, 0.5), (a, 0.5), arrowprops={"arrowstyle": style, "color": ink, "alpha": 0.75, "lw": 1.2,
+                                                          "shrinkA": 0, "shrinkB": 0})
+        axes.text((a + b) / 2, 0.54, found["text"], color=ink, ha="center", va="bottom", fontsize=10, fontweight=600)
+
+
+def _crowd(axes: Axes, record: Record, key: str, offset: int, ink: str, alpha: float, log: bool) -> None:
+    members = [p.member for p in record.phases]
+    for m in members:
+        steps, values = finite(record.trace, key, m)
+        shown = np.maximum(values, FLOOR) if log else values
+        axes.plot(_x(steps, offset), shown, color=ink, alpha=alpha * (0.3 if len(members) < 12 else 0.12), lw=0.8)
+    middle = median(record.trace, key, members, log, settled(record.ended))
+    if middle is not None:
+        x = _x(middle.steps, offset)
+        if len(members) > 1:
+            axes.fill_between(x, middle.low, middle.high, color=LIGHT["band"], alpha=0.13 * alpha, lw=0)
+        axes.plot(x, np.maximum(middle.values, FLOOR) if log else middle.values, color=ink, alpha=alpha,
+                  lw=2 if alpha == 1 else 1.5)
+
+
+def _name(axes: Axes, record: Record, name: str, key: str, colour: str, alpha: float, shown: Phases | None,
+          offset: int) -> None:
+    """A line's name at the place where the others are farthest from it."""
+    if shown is None:
+        return
+    curves = {k: finite(record.trace, k, shown.member) for k in ("train/loss", "test/loss", "fourier/restricted_loss")}
+    steps, values = curves.pop(key)
+    if not len(steps):
+        return
+    inner = np.linspace(*np.quantile(_x(steps, offset), (0.02, 1.0)), 60)[6:52]
+    logs = np.interp(inner, _x(steps, offset), np.log10(np.maximum(values, FLOOR)))
+    rivals = [np.interp(inner, _x(s, offset), np.log10(np.maximum(v, FLOOR))) for s, v in curves.values() if len(s)]
+    gaps = [np.abs(logs - other) for other in rivals] or [np.ones_like(logs)]
+    best = int(np.argmax(np.min(gaps, axis=0) - 8 * np.abs(np.gradient(logs))))
+    above = all(other[best] < logs[best] for other in rivals)
+    axes.annotate(name, (float(inner[best]), float(10 ** logs[best])), (0, 5 if above else -5), color=colour,
+                  alpha=alpha, textcoords="offset points", ha="center", va="bottom" if above else "top", fontsize=10)
+
+
+def _ribbon(axes: Axes, shown: Phases | None, offset: int, figure: Figure) -> None:
+    place = blended_transform_factory(axes.transData, axes.transAxes)
+    canvas = FigureCanvasAgg(figure)
+    width = axes.get_window_extent(canvas.get_renderer()).width
+    low, high = axes.get_xlim()
+    pixels = axes.get_window_extent(canvas.get_renderer()).height
+    bottom, tall = 1 + 5 / pixels, 21 / pixels
+    for s in shown.segments if shown else []:
+        a, b = np.log10(s.start + offset), np.log10(s.end + offset)
+        axes.fill_between([a, b], bottom, bottom + tall, color=look.SEGMENTS[s.name].light, transform=place,
+                          clip_on=False, lw=0)
+        text = axes.text(a + 7 / width * (high - low), bottom + tall / 2, s.name, transform=place, va="center_baseline",
+                         fontsize=9, fontweight=600, color=look.INK_ON.get(s.name, "#ffffff"))
+        if text.get_window_extent(canvas.get_renderer()).width + 10 > (b - a) / (high - low) * width:
+            text.set(x=(a + b) / 2, y=bottom + tall * 1.25, va="bottom", ha="center", color=look.SEGMENTS[s.name].light)
+
+
+def _tint(axes: Axes, shown: Phases | None, offset: int) -> None:
+    for s in shown.segments if shown else []:
+        axes.axvspan(np.log10(s.start + offset), np.log10(s.end + offset), color=look.SEGMENTS[s.name].light,
+                     alpha=0.08, lw=0)
+
+
+def _frame(axes: Axes, ink: str, offset: int, last: int) -> None:
+    axes.set_facecolor("none")
+    for side, spine in axes.spines.items():
+        spine.set(visible=side == "bottom", color=ink, alpha=0.25)
+    axes.set_xlim(np.log10(offset), np.log10(max(last, 1) + offset))
+    ticks = [0] + [m * 10**e for e in range(8) for m in (1, 3) if 2.9 * offset <= m * 10**e <= last]
+    axes.xaxis.set_major_locator(FixedLocator([float(np.log10(t + offset)) for t in ticks]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{round(10**x - offset):,}"))
+    axes.tick_params(colors=ink, length=0, labelcolor=ink, which="both")
+    for text in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        text.set_alpha(0.7)
+
+
+def _x(steps: Any, offset: int) -> Any:
+    return np.log10(np.asarray(steps, dtype=np.float64) + offset)
+
+
+@lru_cache(maxsize=1)
+def _fonts() -> list[str]:
+    known = {font.name for font in font_manager.fontManager.ttflist}
+    return [name for name in ("Inter", "DejaVu Sans") if name in known]
+
+
+@contextmanager
+def _style(salt: str) -> Iterator[None]:
+    """Our fonts for the time of one figure; the reader's rcParams come back whatever happens."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update({"font.family": _fonts(), "font.size": 10, "svg.fonttype": "none", "svg.hashsalt": salt,
+                             "axes.unicode_minus": True})
+        yield
