@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
+from grokscope.clock import Clock
 from grokscope.errors import BadInput
 from grokscope.measures import MEASURES, Fit, FourierSparsity, KeyFrequencies, Measure, Norms
 from grokscope.models import MODELS, Model, Transformer
@@ -17,7 +18,6 @@ from grokscope.sources import Source
 from grokscope.spec import Spec, choose
 from grokscope.tasks import TASKS, ModularArithmetic, Task
 from grokscope.trace import Quantity
-from grokscope.training.clock import Clock
 
 PER_MEMBER = ("seed", "streams", "optimizer.lr", "optimizer.weight_decay", "model.init_scale", "task.train_fraction")
 """What may differ between the members of one run; everything else is shared by all."""

@@ -13,7 +13,9 @@ from typing import Any
 import pandas as pd
 import torch
 
+from grokscope import checkpoint
 from grokscope.catalog import find_experiment
+from grokscope.checkpoint import Checkpoint, Corrupt
 from grokscope.errors import BadInput, RunFailed
 from grokscope.experiment import Experiment
 from grokscope.models import Network
@@ -23,8 +25,6 @@ from grokscope.record import Record
 from grokscope.spec import build
 from grokscope.store import RunFolder, Store
 from grokscope.trace import Trace
-from grokscope.training import checkpoint
-from grokscope.training.checkpoint import Checkpoint, Corrupt
 from grokscope.training.drive import Outcome, drive
 from grokscope.training.engine import EngineName, Plan, cores, find_device, make_plan
 from grokscope.training.members import point

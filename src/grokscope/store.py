@@ -32,10 +32,10 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from grokscope.checkpoint import Checkpoint
 from grokscope.errors import BadInput, nearest
 from grokscope.spec import dump_yaml, load_yaml
 from grokscope.trace import Quantity, Trace
-from grokscope.training.checkpoint import Checkpoint
 
 SCHEMA = 1
 _TABLES = """

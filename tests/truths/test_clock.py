@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from grokscope.training.clock import Clock, Schedule, plan
+from grokscope.clock import Clock, Schedule, plan
 
 Curve = Callable[[int], float]
 

@@ -73,8 +73,17 @@ def png_of_run(record: Record, path: Path, dpi: int = 160) -> Path:
     with _style(record.name):
         figure = _figure(record, (10.0, 5.8), dark_ink=LIGHT["ink"], restricted=True)
         figure.set_facecolor(LIGHT["paper"])
-        figure.suptitle(record.sentence(), x=0.075, y=0.975, ha="left", va="top", fontsize=13, fontweight=600,
-                        color=LIGHT["ink"], parse_math=False)
+        figure.suptitle(
+            record.sentence(),
+            x=0.075,
+            y=0.975,
+            ha="left",
+            va="top",
+            fontsize=13,
+            fontweight=600,
+            color=LIGHT["ink"],
+            parse_math=False,
+        )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             FigureCanvasAgg(figure).print_figure(str(path), dpi=dpi, format="png")
@@ -86,8 +95,16 @@ def png_of_run(record: Record, path: Path, dpi: int = 160) -> Path:
 def _figure(record: Record, size: tuple[float, float], dark_ink: str, restricted: bool) -> Figure:
     figure = Figure(figsize=size, facecolor="none")
     top = 0.84 if restricted else 0.92
-    grid = figure.add_gridspec(2, 1, height_ratios=(1, 1.15) if restricted else (1.9, 1), hspace=0.12,
-                               left=0.075, right=0.985, top=top, bottom=0.11)
+    grid = figure.add_gridspec(
+        2,
+        1,
+        height_ratios=(1, 1.15) if restricted else (1.9, 1),
+        hspace=0.12,
+        left=0.075,
+        right=0.985,
+        top=top,
+        bottom=0.11,
+    )
     first, second = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
     accuracy, loss = (first, second) if restricted else (second, first)
     offset, last = axis_offset(record.phases), max(p.events.last_step for p in record.phases)
@@ -131,8 +148,12 @@ def _accuracies(axes: Axes, record: Record, offset: int, ink: str) -> None:
     if found:
         a, b = np.log10(found["from"] + offset), np.log10(found["to"] + offset)
         style = "|-|,widthA=0.35,widthB=0.35" if not found["open"] else "|->,widthA=0.35"
-        axes.annotate("", (b, 0.5), (a, 0.5), arrowprops={"arrowstyle": style, "color": ink, "alpha": 0.75, "lw": 1.2,
-                                                          "shrinkA": 0, "shrinkB": 0})
+        axes.annotate(
+            "",
+            (b, 0.5),
+            (a, 0.5),
+            arrowprops={"arrowstyle": style, "color": ink, "alpha": 0.75, "lw": 1.2, "shrinkA": 0, "shrinkB": 0},
+        )
         axes.text((a + b) / 2, 0.54, found["text"], color=ink, ha="center", va="bottom", fontsize=10, fontweight=600)
 
 
@@ -147,12 +168,18 @@ def _crowd(axes: Axes, record: Record, key: str, offset: int, ink: str, alpha: f
         x = _x(middle.steps, offset)
         if len(members) > 1:
             axes.fill_between(x, middle.low, middle.high, color=LIGHT["band"], alpha=0.13 * alpha, lw=0)
-        axes.plot(x, np.maximum(middle.values, FLOOR) if log else middle.values, color=ink, alpha=alpha,
-                  lw=2 if alpha == 1 else 1.5)
+        axes.plot(
+            x,
+            np.maximum(middle.values, FLOOR) if log else middle.values,
+            color=ink,
+            alpha=alpha,
+            lw=2 if alpha == 1 else 1.5,
+        )
 
 
-def _name(axes: Axes, record: Record, name: str, key: str, colour: str, alpha: float, shown: Phases | None,
-          offset: int) -> None:
+def _name(
+    axes: Axes, record: Record, name: str, key: str, colour: str, alpha: float, shown: Phases | None, offset: int
+) -> None:
     """A line's name at the place where the others are farthest from it."""
     if shown is None:
         return
@@ -166,8 +193,17 @@ def _name(axes: Axes, record: Record, name: str, key: str, colour: str, alpha: f
     gaps = [np.abs(logs - other) for other in rivals] or [np.ones_like(logs)]
     best = int(np.argmax(np.min(gaps, axis=0) - 8 * np.abs(np.gradient(logs))))
     above = all(other[best] < logs[best] for other in rivals)
-    axes.annotate(name, (float(inner[best]), float(10 ** logs[best])), (0, 5 if above else -5), color=colour,
-                  alpha=alpha, textcoords="offset points", ha="center", va="bottom" if above else "top", fontsize=10)
+    axes.annotate(
+        name,
+        (float(inner[best]), float(10 ** logs[best])),
+        (0, 5 if above else -5),
+        color=colour,
+        alpha=alpha,
+        textcoords="offset points",
+        ha="center",
+        va="bottom" if above else "top",
+        fontsize=10,
+    )
 
 
 def _ribbon(axes: Axes, shown: Phases | None, offset: int, figure: Figure) -> None:
@@ -179,18 +215,28 @@ def _ribbon(axes: Axes, shown: Phases | None, offset: int, figure: Figure) -> No
     bottom, tall = 1 + 5 / pixels, 21 / pixels
     for s in shown.segments if shown else []:
         a, b = np.log10(s.start + offset), np.log10(s.end + offset)
-        axes.fill_between([a, b], bottom, bottom + tall, color=look.SEGMENTS[s.name].light, transform=place,
-                          clip_on=False, lw=0)
-        text = axes.text(a + 7 / width * (high - low), bottom + tall / 2, s.name, transform=place, va="center_baseline",
-                         fontsize=9, fontweight=600, color=look.INK_ON.get(s.name, "#ffffff"))
+        axes.fill_between(
+            [a, b], bottom, bottom + tall, color=look.SEGMENTS[s.name].light, transform=place, clip_on=False, lw=0
+        )
+        text = axes.text(
+            a + 7 / width * (high - low),
+            bottom + tall / 2,
+            s.name,
+            transform=place,
+            va="center_baseline",
+            fontsize=9,
+            fontweight=600,
+            color=look.INK_ON.get(s.name, "#ffffff"),
+        )
         if text.get_window_extent(canvas.get_renderer()).width + 10 > (b - a) / (high - low) * width:
             text.set(x=(a + b) / 2, y=bottom + tall * 1.25, va="bottom", ha="center", color=look.SEGMENTS[s.name].light)
 
 
 def _tint(axes: Axes, shown: Phases | None, offset: int) -> None:
     for s in shown.segments if shown else []:
-        axes.axvspan(np.log10(s.start + offset), np.log10(s.end + offset), color=look.SEGMENTS[s.name].light,
-                     alpha=0.08, lw=0)
+        axes.axvspan(
+            np.log10(s.start + offset), np.log10(s.end + offset), color=look.SEGMENTS[s.name].light, alpha=0.08, lw=0
+        )
 
 
 def _frame(axes: Axes, ink: str, offset: int, last: int) -> None:
@@ -222,6 +268,13 @@ def _style(salt: str) -> Iterator[None]:
     """Our fonts for the time of one figure; the reader's rcParams come back whatever happens."""
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update({"font.family": _fonts(), "font.size": 10, "svg.fonttype": "none", "svg.hashsalt": salt,
-                             "axes.unicode_minus": True})
+        mpl.rcParams.update(
+            {
+                "font.family": _fonts(),
+                "font.size": 10,
+                "svg.fonttype": "none",
+                "svg.hashsalt": salt,
+                "axes.unicode_minus": True,
+            }
+        )
         yield

@@ -1,1 +1,1 @@
-"""Members, steps, looks and checkpoints: everything that turns an experiment into a trace."""
+"""Members, steps and looks: everything that turns an experiment into a trace."""

@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
+from grokscope import checkpoint
+from grokscope.checkpoint import Checkpoint
+from grokscope.clock import Schedule, plan
 from grokscope.experiment import Experiment
 from grokscope.measures.base import Measure, Snapshot, Values, unmet
 from grokscope.spec import build
-from grokscope.training import checkpoint
-from grokscope.training.checkpoint import Checkpoint
-from grokscope.training.clock import Schedule, plan
 from grokscope.training.looks import LookFile
 from grokscope.training.members import Lane
 from grokscope.training.messages import Ended, Job, LaneDone, Look, Message, Saved, Skipped, Spent, Tick

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from grokscope.checkpoint import Checkpoint
 from grokscope.measures.base import Values
-from grokscope.training.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
