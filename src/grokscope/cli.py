@@ -84,7 +84,7 @@ def resume(
 @app.command()
 def ls(
     what: Annotated[
-        str, typer.Argument(help="runs, experiments, tasks, models, optimizers, measures or papers.")
+        str, typer.Argument(help="runs, experiments, tasks, models, optimizers, interventions, measures or papers.")
     ] = "runs",
     store: StoreOption = Path("runs"),
     json_: JsonOption = False,

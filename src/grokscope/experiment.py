@@ -8,6 +8,7 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from grokscope.clock import Clock
 from grokscope.errors import BadInput
+from grokscope.interventions import INTERVENTIONS, Intervention
 from grokscope.measures import MEASURES, Fit, FourierSparsity, KeyFrequencies, Measure, Norms
 from grokscope.models import MODELS, Model, Transformer
 from grokscope.objectives import OBJECTIVES, CrossEntropy, Objective
@@ -36,6 +37,8 @@ class Experiment(Spec):
     """How weights move."""
     objective: SerializeAsAny[Objective] = CrossEntropy()
     """What is minimised."""
+    interventions: tuple[SerializeAsAny[Intervention], ...] = ()
+    """What is changed on purpose in every step, in order."""
     precision: Literal["auto", "float64", "float32", "bfloat16"] = "auto"
     """Arithmetic of the network; auto is float32. bfloat16 multiplies in bfloat16 and keeps float32 masters."""
     batch_size: int | None = Field(default=None, ge=1)
@@ -90,6 +93,13 @@ class Experiment(Spec):
             raise BadInput(f"measures must be a list of kinds, got {value!r}.")
         return tuple(choose(one, MEASURES, "measures") for one in value)
 
+    @field_validator("interventions", mode="before")
+    @classmethod
+    def _interventions(cls, value: Any) -> tuple[Intervention, ...]:
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise BadInput(f"interventions must be a list of kinds, got {value!r}.")
+        return tuple(choose(one, INTERVENTIONS, "interventions") for one in value)
+
     @model_validator(mode="after")
     def _fits_together(self) -> "Experiment":
         if not any(isinstance(measure, Fit) for measure in self.measures):
@@ -136,5 +146,6 @@ class Experiment(Spec):
 
     def citations(self) -> list[Source]:
         """Every source that this experiment rests on, in order of use."""
-        parts: tuple[Task | Model | Optimizer | Measure, ...] = (self.task, self.model, self.optimizer, *self.measures)
+        parts: tuple[Task | Model | Optimizer | Intervention | Measure, ...]
+        parts = (self.task, self.model, self.optimizer, *self.interventions, *self.measures)
         return list(dict.fromkeys(source for part in parts for source in part.sources))

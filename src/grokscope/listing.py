@@ -7,6 +7,7 @@ import pandas as pd
 
 from grokscope.catalog import EXPERIMENTS, find_experiment
 from grokscope.errors import BadInput, nearest
+from grokscope.interventions import INTERVENTIONS
 from grokscope.measures import MEASURES
 from grokscope.models import MODELS
 from grokscope.optim import OPTIMIZERS
@@ -17,7 +18,7 @@ from grokscope.spec import Spec
 from grokscope.store import Store
 from grokscope.tasks import TASKS
 
-THINGS = ("runs", "experiments", "tasks", "models", "optimizers", "measures", "papers")
+THINGS = ("runs", "experiments", "tasks", "models", "optimizers", "interventions", "measures", "papers")
 
 
 def list_things(what: str, store: Path) -> list[dict[str, Any]]:
@@ -35,6 +36,7 @@ def list_things(what: str, store: Path) -> list[dict[str, Any]]:
     if what == "papers":
         return [_paper(paper.__name__.rsplit(".", 1)[-1], paper.EXPERIMENT.name) for paper in PAPERS]
     families: dict[str, tuple[type[Spec], ...]] = {"tasks": TASKS, "models": MODELS, "optimizers": OPTIMIZERS}
+    families["interventions"] = INTERVENTIONS
     if what in families:
         return [_spec(cls) for cls in families[what]]
     raise BadInput(f"cannot list {what!r}{nearest(what, THINGS)}")

@@ -125,6 +125,13 @@ BIBLIOGRAPHY: dict[str, Reference] = {
             "IEEE Transactions on Information Theory 55(10)",
         ),
         Reference(
+            "lee2024grokfast",
+            "Lee, Jaerin and Kang, Bong Gyun and Kim, Kihoon and Lee, Kyoung Mu",
+            2024,
+            "Grokfast: Accelerated Grokking by Amplifying Slow Gradients",
+            "2405.20233",
+        ),
+        Reference(
             "kingma2014adam",
             "Kingma, Diederik P. and Ba, Jimmy",
             2014,

@@ -14,7 +14,7 @@ SOURCE = ROOT / "src" / "grokscope"
 FLOORS = [
     {"errors", "sources"},
     {"spec", "seeds", "trace"},
-    {"tasks", "optim", "objectives"},
+    {"tasks", "optim", "objectives", "interventions"},
     {"models"},
     {"measures"},
     {"phases"},

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from grokscope import cli
+from grokscope.listing import THINGS
 from grokscope.spec import dump_yaml
 from tests.flow.small import small_mlp
 
@@ -70,7 +71,9 @@ def test_one_json_object_is_the_last_line_and_nothing_else_is_on_stdout(command,
     assert len(out.splitlines()) == 1
 
 
-@pytest.mark.parametrize("what", ["runs", "experiments", "tasks", "models", "optimizers", "measures", "papers"])
+@pytest.mark.parametrize(
+    "what", ["runs", "experiments", "tasks", "models", "optimizers", "interventions", "measures", "papers"]
+)
 def test_everything_can_be_listed(command, tmp_path, what):
     code, out, _ = command("ls", what, "--store", tmp_path, "--json")
     rows = json.loads(out)

@@ -49,7 +49,7 @@ def render(record: Record) -> str:
     median_member = representative(record.phases, record.ended)
     member = median_member.member if median_member else None
     drawn = _panels(record, member)
-    environment = Environment(loader=PackageLoader("grokscope", "report"), autoescape=True, trim_blocks=True)
+    environment = Environment(loader=PackageLoader("grokscope.report", "templates"), autoescape=True, trim_blocks=True)
     sentence = record.sentence()
     return environment.get_template("page.html.j2").render(
         record=record,

@@ -47,6 +47,7 @@ class Lane:
         self.shapes = {name: p.shape for name, p in self.probe.named_parameters()}
         self.theta_SP = torch.stack([flatten(network) for network in networks])
         self.state = shared.optimizer.start(self.theta_SP)
+        self.changes = [intervention.start(self.theta_SP) for intervention in shared.interventions]
         self.steps = 0
         self._wire()
 
@@ -63,8 +64,12 @@ class Lane:
         grads = torch.autograd.grad(losses.sum(), list(self.leaves.values()))
         with torch.no_grad():
             torch.cat([grad.reshape(len(self.numbers), -1) for grad in grads], dim=1, out=self.grad_SP)
+            for change, state in zip(self.shared.interventions, self.changes, strict=True):
+                change.gradient(self.grad_SP, self.theta_SP, state, self.steps)
             lr = self.lr_S1 * self.shared.optimizer.rate(self.steps)
             self.shared.optimizer.update(self.theta_SP, self.grad_SP, self.state, self.steps, lr, self.decay_S1)
+            for change, state in zip(self.shared.interventions, self.changes, strict=True):
+                change.weights(self.theta_SP, state, self.steps)
         self.steps += 1
         return losses.detach()
 
@@ -88,21 +93,26 @@ class Lane:
         self.splits = [self.splits[s] for s in keep]
         self.theta_SP = self.theta_SP[index].contiguous()
         self.state = {name: buffer[index].contiguous() for name, buffer in self.state.items()}
+        self.changes = [{name: buffer[index] for name, buffer in state.items()} for state in self.changes]
         if keep:
             self._wire()
 
     def load(self, step: int, tensors: dict[str, Tensor]) -> None:
         """Continue from what :meth:`tensors` gave at ``step``."""
         self.theta_SP.copy_(tensors["theta"])
-        for name, buffer in self.state.items():
-            buffer.copy_(tensors[f"optimizer.{name}"])
+        for key, buffer in self._buffers().items():
+            buffer.copy_(tensors[key])
         self.steps = step
 
     def tensors(self, s: int | None = None) -> dict[str, Tensor]:
         """Weights and optimizer state, of all members or of one, for a checkpoint."""
         rows = slice(None) if s is None else slice(s, s + 1)
-        state = {f"optimizer.{name}": buffer[rows] for name, buffer in self.state.items()}
-        return {"theta": self.theta_SP[rows], **state}
+        return {"theta": self.theta_SP[rows]} | {key: buffer[rows] for key, buffer in self._buffers().items()}
+
+    def _buffers(self) -> dict[str, Tensor]:
+        """State beside the weights, by the name it has in a checkpoint."""
+        optimizer = {f"optimizer.{name}": buffer for name, buffer in self.state.items()}
+        return optimizer | {f"{i}.{name}": b for i, state in enumerate(self.changes) for name, b in state.items()}
 
     def _wire(self) -> None:
         """Make the parameters views of the buffer, and gather what each member trains on."""
@@ -124,7 +134,10 @@ class Lane:
 
     def _losses(self, tokens: Tensor, targets: Tensor) -> Tensor:
         def one(leaves: dict[str, Tensor], tokens_NL: Tensor, targets_NR: Tensor) -> Tensor:
-            return self.shared.objective(functional_call(self.probe, leaves, (tokens_NL,)), targets_NR)
+            logits = functional_call(self.probe, leaves, (tokens_NL,))
+            for change in self.shared.interventions:
+                logits = change.logits(logits)
+            return self.shared.objective(logits, targets_NR)
 
         if len(self.numbers) == 1:
             return one(self.leaves, tokens[0], targets[0])[None]
