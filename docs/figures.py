@@ -27,16 +27,15 @@ def newest(store: Path) -> grokscope.Run:
 def cost(run: grokscope.Run) -> str:
     """The README's paragraph, from the run's own record."""
     told, meta = run.summary(), run.record.meta
-    machine = (
-        f"{meta['machine']['cores']} cores of an {meta['machine']['cpu']}, torch {meta['versions']['torch']}, float32"
-    )
+    cpu, torch = meta["machine"], meta["versions"]["torch"]
     ratios = sorted(m["ratio"] for m in told["members"])
     accuracy = min(m["final"]["test/accuracy"] for m in told["members"])
     return (
-        f"`make demo` trained {len(told['members'])} members in {told['seconds']:.0f} s: {told['ms_per_step']:.1f} ms a step\n"
-        f"and member, {100 * told['looking_share']:.0f} % of the work spent looking ({machine}). {run.record.sentence()}\n"
-        f"Generalising took {ratios[0]:.1f} to {ratios[-1]:.1f} times as many steps as memorising; the lowest final test\n"
-        f"accuracy is {100 * accuracy:.2f} %. These lines are written by `python docs/figures.py` from that run."
+        f"`make demo` trained {len(told['members'])} members in {told['seconds']:.0f} s: {told['ms_per_step']:.1f} ms "
+        f"a step and member, {100 * told['looking_share']:.0f} % of the\nwork spent looking "
+        f"({cpu['cores']} cores of an {cpu['cpu']}, torch {torch}, float32).\n{run.record.sentence()}\n"
+        f"Generalising took {ratios[0]:.1f} to {ratios[-1]:.1f} times as many steps as memorising; the lowest final\n"
+        f"test accuracy is {100 * accuracy:.2f} %. `python docs/figures.py` wrote these lines from that run."
     )
 
 

@@ -71,9 +71,7 @@ def test_one_json_object_is_the_last_line_and_nothing_else_is_on_stdout(command,
     assert len(out.splitlines()) == 1
 
 
-@pytest.mark.parametrize(
-    "what", ["runs", "experiments", "tasks", "models", "optimizers", "interventions", "measures", "papers"]
-)
+@pytest.mark.parametrize("what", THINGS)
 def test_everything_can_be_listed(command, tmp_path, what):
     code, out, _ = command("ls", what, "--store", tmp_path, "--json")
     rows = json.loads(out)

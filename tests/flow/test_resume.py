@@ -30,7 +30,9 @@ def _wait(condition, seconds=60.0):
 
 
 def _start(store, engine):
-    grokscope.run(small(interventions=["slow-gradient"]), 2, store=store, engine=engine, checkpoint_seconds=0.0, progress=False)
+    grokscope.run(
+        small(interventions=["slow-gradient"]), 2, store=store, engine=engine, checkpoint_seconds=0.0, progress=False
+    )
 
 
 def _kill_at_random(store, engine, after):
@@ -48,7 +50,9 @@ def _kill_at_random(store, engine, after):
 def uninterrupted(tmp_path_factory):
     begin = time.monotonic()
     runs = {
-        e: grokscope.run(small(interventions=["slow-gradient"]), 2, store=tmp_path_factory.mktemp(e), engine=e, progress=False)
+        e: grokscope.run(
+            small(interventions=["slow-gradient"]), 2, store=tmp_path_factory.mktemp(e), engine=e, progress=False
+        )
         for e in ("looped", "stacked")
     }
     return runs, (time.monotonic() - begin) / 2

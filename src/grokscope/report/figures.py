@@ -27,9 +27,12 @@ from grokscope.phases import Phases
 from grokscope.record import Record
 from grokscope.report import look, panels, story
 from grokscope.report.curves import FLOOR, axis_offset, finite, median, representative, settled
+from grokscope.trace import Floats
 
 INK = "#010203"
 """Stands for the reader's own text colour; becomes ``currentColor`` in an SVG."""
+Named = tuple[str, Floats, Floats, str, float]
+"""A line as it is named: words, x, y, colour, opacity."""
 LIGHT = {name: colour.light for name, colour in look.PAGE.items()}
 
 
@@ -80,7 +83,7 @@ def png_of_run(record: Record, path: Path, dpi: int = 160) -> Path:
             ha="left",
             va="top",
             fontsize=13,
-            fontweight=600,
+            fontweight="bold",
             color=LIGHT["ink"],
             parse_math=False,
         )
@@ -122,20 +125,25 @@ def _figure(record: Record, size: tuple[float, float], dark_ink: str, restricted
 
 def _losses(axes: Axes, record: Record, shown: Phases | None, offset: int, ink: str, restricted: bool) -> None:
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: _power(y)))
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.set_ylabel("loss (nats)", color=ink, alpha=0.7)
+    drawn: list[Named] = []
     for split, alpha in (("train", 0.45), ("test", 1.0)):
-        _crowd(axes, record, f"{split}/loss", offset, ink, alpha, log=True)
-    drawn = [(split, f"{split}/loss", ink, 0.6 if split == "train" else 1.0) for split in ("train", "test")]
+        line = _crowd(axes, record, f"{split}/loss", offset, ink, alpha, log=True)
+        if line is not None:
+            drawn.append((split, *line, ink, 0.6 if split == "train" else 1.0))
     if restricted and shown is not None:
         steps, values = finite(record.trace, "fourier/restricted_loss", shown.member)
         if len(steps):
-            axes.plot(_x(steps, offset), np.maximum(values, FLOOR), color=LIGHT["restricted"], lw=2)
-            drawn.append(("restricted", "fourier/restricted_loss", LIGHT["restricted"], 1.0))
+            x, y = _x(steps, offset), np.maximum(values, FLOOR)
+            axes.plot(x, y, color=LIGHT["restricted"], lw=2)
+            drawn.append(("restricted", x, y, LIGHT["restricted"], 1.0))
     chance = story.chance_loss(record)
     if chance is not None:
         axes.axhline(chance, color=ink, alpha=0.35, lw=0.8, ls=":")
-    for name, key, colour, alpha in drawn:
-        _name(axes, record, name, key, colour, alpha, shown, offset)
+    for i in range(len(drawn)):
+        _name(axes, drawn, i)
 
 
 def _accuracies(axes: Axes, record: Record, offset: int, ink: str) -> None:
@@ -154,49 +162,44 @@ def _accuracies(axes: Axes, record: Record, offset: int, ink: str) -> None:
             (a, 0.5),
             arrowprops={"arrowstyle": style, "color": ink, "alpha": 0.75, "lw": 1.2, "shrinkA": 0, "shrinkB": 0},
         )
-        axes.text((a + b) / 2, 0.54, found["text"], color=ink, ha="center", va="bottom", fontsize=10, fontweight=600)
+        axes.text((a + b) / 2, 0.54, found["text"], color=ink, ha="center", va="bottom", fontsize=10, fontweight="bold")
 
 
-def _crowd(axes: Axes, record: Record, key: str, offset: int, ink: str, alpha: float, log: bool) -> None:
+def _crowd(
+    axes: Axes, record: Record, key: str, offset: int, ink: str, alpha: float, log: bool
+) -> tuple[Floats, Floats] | None:
+    """Members faint, band, median; returns the median's line as drawn."""
     members = [p.member for p in record.phases]
     for m in members:
         steps, values = finite(record.trace, key, m)
         shown = np.maximum(values, FLOOR) if log else values
         axes.plot(_x(steps, offset), shown, color=ink, alpha=alpha * (0.3 if len(members) < 12 else 0.12), lw=0.8)
     middle = median(record.trace, key, members, log, settled(record.ended))
-    if middle is not None:
-        x = _x(middle.steps, offset)
-        if len(members) > 1:
-            axes.fill_between(x, middle.low, middle.high, color=LIGHT["band"], alpha=0.13 * alpha, lw=0)
-        axes.plot(
-            x,
-            np.maximum(middle.values, FLOOR) if log else middle.values,
-            color=ink,
-            alpha=alpha,
-            lw=2 if alpha == 1 else 1.5,
-        )
+    if middle is None:
+        return None
+    x, y = _x(middle.steps, offset), np.maximum(middle.values, FLOOR) if log else middle.values
+    if len(members) > 1:
+        axes.fill_between(x, middle.low, middle.high, color=LIGHT["band"], alpha=0.13 * alpha, lw=0)
+    axes.plot(x, y, color=ink, alpha=alpha, lw=2 if alpha == 1 else 1.5)
+    return x, y
 
 
-def _name(
-    axes: Axes, record: Record, name: str, key: str, colour: str, alpha: float, shown: Phases | None, offset: int
-) -> None:
-    """A line's name at the place where the others are farthest from it."""
-    if shown is None:
-        return
-    curves = {k: finite(record.trace, k, shown.member) for k in ("train/loss", "test/loss", "fourier/restricted_loss")}
-    steps, values = curves.pop(key)
-    if not len(steps):
-        return
-    inner = np.linspace(*np.quantile(_x(steps, offset), (0.02, 1.0)), 60)[6:52]
-    logs = np.interp(inner, _x(steps, offset), np.log10(np.maximum(values, FLOOR)))
-    rivals = [np.interp(inner, _x(s, offset), np.log10(np.maximum(v, FLOOR))) for s, v in curves.values() if len(s)]
+def _name(axes: Axes, drawn: list[Named], which: int) -> None:
+    """A line's name at the place where the other lines are farthest from it and it is flattest."""
+    name, x, y, colour, alpha = drawn[which]
+    low, high = axes.get_xlim()
+    inner = np.linspace(max(low, x[0]) + 0.08 * (high - low), min(high, x[-1]) - 0.08 * (high - low), 60)
+    logs = np.interp(inner, x, np.log10(y))
+    rivals = [np.interp(inner, line[1], np.log10(line[2])) for i, line in enumerate(drawn) if i != which]
     gaps = [np.abs(logs - other) for other in rivals] or [np.ones_like(logs)]
-    best = int(np.argmax(np.min(gaps, axis=0) - 8 * np.abs(np.gradient(logs))))
+    best = int(np.argmax(np.minimum(np.min(gaps, axis=0), 1.5) - 6 * np.abs(np.gradient(logs))))
     above = all(other[best] < logs[best] for other in rivals)
+    near = slice(max(best - 4, 0), best + 5)  # the name is as wide as this
+    edge = logs[near].max() if above else logs[near].min()
     axes.annotate(
         name,
-        (float(inner[best]), float(10 ** logs[best])),
-        (0, 5 if above else -5),
+        (float(inner[best]), float(10**edge)),
+        (0, 4 if above else -4),
         color=colour,
         alpha=alpha,
         textcoords="offset points",
@@ -225,7 +228,7 @@ def _ribbon(axes: Axes, shown: Phases | None, offset: int, figure: Figure) -> No
             transform=place,
             va="center_baseline",
             fontsize=9,
-            fontweight=600,
+            fontweight="bold",
             color=look.INK_ON.get(s.name, "#ffffff"),
         )
         if text.get_window_extent(canvas.get_renderer()).width + 10 > (b - a) / (high - low) * width:
@@ -251,6 +254,11 @@ def _frame(axes: Axes, ink: str, offset: int, last: int) -> None:
     axes.tick_params(colors=ink, length=0, labelcolor=ink, which="both")
     for text in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         text.set_alpha(0.7)
+
+
+def _power(y: float) -> str:
+    exponent = round(np.log10(y))
+    return f"{y:g}" if -2 <= exponent <= 3 else f"10{str(exponent).translate(look.SUPERSCRIPTS)}"
 
 
 def _x(steps: Any, offset: int) -> Any:

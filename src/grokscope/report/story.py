@@ -93,7 +93,9 @@ def _accuracy(record: Record) -> str:
         text += f" (median of {n}" + (f", lowest {look.percent(low)})" if low != middle else ")")
     text += f" on {rows:,} held-out rows" if rows else ""
     swap = record.meta.get("swap_baseline")
-    return text + (f"; knowing only that a ∘ b = b ∘ a would answer {look.percent(swap, 1)}." if swap else ".")
+    return text + (
+        f"; swapping the operands of training rows already answers {look.percent(swap, 1)}." if swap else "."
+    )
 
 
 def _spoilt(record: Record) -> str:
