@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,7 +55,8 @@ def run(
     overrides = dict(parse_assignment(text) for text in set_ or [])
     command = shlex.join(["grokscope", "run", experiment, *(["--members", str(members)] if members > 1 else [])])
     command += "".join(f" --set {shlex.quote(text)}" for text in set_ or [])
-    done = runs.run(
+    done = _unless_interrupted(
+        runs.run,
         experiment,
         members,
         overrides=overrides,
@@ -78,7 +80,7 @@ def resume(
     """Continue a run that was interrupted or killed, from its last checkpoint."""
     from grokscope import runs
 
-    _finish(runs.resume(run, store=store, at=at), None, json_)
+    _finish(_unless_interrupted(runs.resume, run, store=store, at=at), None, json_)
 
 
 @app.command()
@@ -165,6 +167,17 @@ def doctor(store: StoreOption = Path("runs"), json_: JsonOption = False) -> None
         raise typer.Exit(1)
 
 
+class _Interrupted(Exception):
+    """Ctrl-C, past the command-line library, which would swallow the run's name."""
+
+
+def _unless_interrupted(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    try:
+        return call(*args, **kwargs)
+    except KeyboardInterrupt as error:
+        raise _Interrupted(str(error)) from None
+
+
 def _finish(done: Any, report: Path | None, as_json: bool) -> None:
     from grokscope.terminal import print_run
 
@@ -179,16 +192,16 @@ def _finish(done: Any, report: Path | None, as_json: bool) -> None:
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted and resumable."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as leave:
-        sys.exit(leave.exit_code)
+        code = app(standalone_mode=False)  # an Exit comes back as its number
+        if code == 130:
+            _fail("interrupted.", 130)
+        sys.exit(code if isinstance(code, int) else 0)
     except BadInput as error:
         _fail(str(error), 2)
     except RunFailed as error:
         _fail(str(error), 1)
-    except (KeyboardInterrupt, typer.Abort) as error:
-        name = f"{error}" or "the run"
-        _fail(f"interrupted; grokscope resume {name} continues it." if str(error) else "interrupted.", 130)
+    except (KeyboardInterrupt, typer.Abort, _Interrupted) as error:
+        _fail(f"interrupted; grokscope resume {error} continues it." if str(error) else "interrupted.", 130)
     except BrokenPipeError:
         sys.exit(0)
     except Exception as error:

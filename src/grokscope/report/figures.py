@@ -55,8 +55,8 @@ def svg_of_run(record: Record, heading: bool = True) -> str:
     svg = re.sub(r'<svg([^>]*?) width="[^"]+"', r'<svg\1 width="100%"', svg, count=1)
     svg = re.sub(r'<svg([^>]*?) height="[^"]+"', r'<svg\1 style="max-width:860px"', svg, count=1)
     svg = re.sub(r'(xmlns:xlink|xmlns)="[^"]*" ?', "", svg).replace("xlink:href", "href")  # inline, so HTML's own names
-    label = escape(record.sentence())
-    return f'<div class="grokscope-run">{title}{svg.replace("<svg", f"""<svg role="img" aria-label="{label}" """, 1)}</div>'
+    svg = svg.replace("<svg", f'<svg role="img" aria-label="{escape(record.sentence())}"', 1)
+    return f'<div class="grokscope-run">{title}{svg}</div>'
 
 
 def png_of_run(record: Record, path: Path, dpi: int = 160) -> Path:
@@ -155,7 +155,8 @@ def _accuracies(axes: Axes, record: Record, offset: int, ink: str) -> None:
     found = panels.delay(record)
     if found:
         a, b = np.log10(found["from"] + offset), np.log10(found["to"] + offset)
-        style = "|-|,widthA=0.35,widthB=0.35" if not found["open"] else "|->,widthA=0.35"
+        style = "->" if found["open"] else "|-|,widthA=0,widthB=0.35"
+        axes.plot([a, a], [0.44, 0.56], color=ink, alpha=0.75, lw=1.2)
         axes.annotate(
             "",
             (b, 0.5),
@@ -247,7 +248,7 @@ def _frame(axes: Axes, ink: str, offset: int, last: int) -> None:
     for side, spine in axes.spines.items():
         spine.set(visible=side == "bottom", color=ink, alpha=0.25)
     axes.set_xlim(np.log10(offset), np.log10(max(last, 1) + offset))
-    ticks = [0] + [m * 10**e for e in range(8) for m in (1, 3) if 2.9 * offset <= m * 10**e <= last]
+    ticks = [0] + [m * 10**e for e in range(8) for m in (1, 3) if 1.9 * offset <= m * 10**e <= last]
     axes.xaxis.set_major_locator(FixedLocator([float(np.log10(t + offset)) for t in ticks]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{round(10**x - offset):,}"))

@@ -23,7 +23,7 @@ SEGMENTS = {
     "memorization": Colour("#e0a03a", "#e0a33f"),
     "circuit formation": Colour("#3a76d2", "#4a84dd"),
     "cleanup": Colour("#0b8f8c", "#159c98"),
-    "plateau": Colour("#7285b3", "#7f92c0"),
+    "plateau": Colour("#7a86cf", "#8793dc"),
     "transition": Colour("#0b8f8c", "#159c98"),
     "generalised": Colour("#6a9a2b", "#76a836"),
 }

@@ -37,13 +37,8 @@ def picture(record: Record) -> Panel | None:
     members = [p.member for p in record.phases if len(record.trace.series("test/loss", p.member)[0])]
     if not members:
         return None
-    loss = {
-        "title": f"loss ({record.trace.quantities['test/loss'].unit})"
-        if "test/loss" in record.trace.quantities
-        else "loss",
-        "log": True,
-        "share": 0.66,
-    }
+    unit = record.trace.quantities["test/loss"].unit if "test/loss" in record.trace.quantities else ""
+    loss: dict[str, Any] = {"title": f"loss ({unit})" if unit else "loss", "log": True, "share": 0.66}
     loss["lines"] = [_crowd(record, f"{s}/loss", s, members, True) for s in ("train", "test")]
     chance = story.chance_loss(record)
     if chance is not None:
@@ -57,9 +52,9 @@ def picture(record: Record) -> Panel | None:
         return None
     return {
         "id": "picture",
-        "heading": "Loss and accuracy",
+        "heading": _finding(record),
         "note": _how(record, members),
-        "source": "Events: thresholds below the table of members.",
+        "source": "Thresholds of both events: below the table of members.",
         "rows": rows,
         "keys": ["train/loss", "test/loss", "train/accuracy", "test/accuracy"],
         "members": members,
@@ -97,32 +92,25 @@ def circuit(record: Record, member: int) -> Panel | None:
 
 def simplicity(record: Record, member: int) -> Panel | None:
     """Gini of the embedding's spectrum above, norm of the weights below."""
-    gini = _one(
-        record,
-        "fourier/gini_embedding",
-        "Gini of the spectrum",
-        "restricted",
-        member,
-        _with(record, ["fourier/gini_embedding"]),
-    )
-    norm = _one(record, "norm/weights", "weight norm", "test", member, _with(record, ["norm/weights"]))
-    rows = []
-    if gini:
-        rows.append({"title": "Gini", "share": 0.5, "lines": [gini], "zero": True})
-    if norm:
-        rows.append({"title": "‖θ‖", "share": 0.5, "lines": [norm], "zero": True})
+    spoken = {
+        "fourier/gini_embedding": (
+            "Gini",
+            "restricted",
+            "Gini coefficient of the embedding's Fourier components (0: all alike, 1: one holds everything).",
+        ),
+        "norm/weights": ("weight norm", "test", "Euclidean norm of all weights."),
+    }
+    found = {key: _one(record, key, *spoken[key][:2], member, _with(record, [key]), named=False) for key in spoken}
+    rows = [{"title": spoken[k][0], "lines": [line], "zero": True} for k, line in found.items() if line]
     if not rows:
         return None
-    parts = ["Gini coefficient of the embedding's Fourier components (0: all alike, 1: one holds everything)"] * bool(
-        gini
-    )
-    parts += ["Euclidean norm of all weights"] * bool(norm)
-    members = _with(record, ["norm/weights"]) or _with(record, ["fourier/gini_embedding"])
-    text = ". ".join(parts)
+    gini = found["fourier/gini_embedding"] is not None
+    members = _with(record, [key for key, line in found.items() if line])
+    text = " ".join(spoken[key][2] for key, line in found.items() if line)
     return {
         "id": "simplicity",
-        "heading": _simpler(record, member, bool(gini)),
-        "note": f"{text}. {_who(record, member, members)}",
+        "heading": _simpler(record, member, gini),
+        "note": f"{text} {_who(record, member, members)}",
         "source": f"{NANDA}; Gini: {Source('hurley2009sparsity', 'Table I')}"
         if gini
         else str(Source("liu2022omnigrok", "weight norm w")),
@@ -153,6 +141,17 @@ def delay(record: Record) -> dict[str, Any] | None:
     return {"from": start, "to": last, "text": f"delay > {look.step(last - start)} steps", "open": True}
 
 
+def _finding(record: Record) -> str:
+    found = delay(record)
+    if found and not found["open"]:
+        return f"The test set follows the training set by {look.step(found['to'] - found['from'])} steps"
+    if found:
+        return "The training set is learned, the test set is not"
+    if not any(p.events.t_train is not None or p.events.t_test is not None for p in record.phases):
+        return "Not even the training set is learned"
+    return "Loss and accuracy"
+
+
 def _crowd(record: Record, key: str, tone: str, members: list[int], log: bool, named: bool = True) -> Panel | None:
     """A line for the median, a band, and every member faint."""
     middle = median(record.trace, key, members, log, settled(record.ended))
@@ -173,12 +172,15 @@ def _crowd(record: Record, key: str, tone: str, members: list[int], log: bool, n
     }
 
 
-def _one(record: Record, key: str, name: str, tone: str, member: int, members: list[int]) -> Panel | None:
+def _one(
+    record: Record, key: str, name: str, tone: str, member: int, members: list[int], named: bool = True
+) -> Panel | None:
     """A line for one member, the others faint."""
     if not len(finite(record.trace, key, member)[0]):
         return None
     others = [m for m in members if m != member]
-    return {"key": key, "name": name, "label": name, "tone": tone, "main": {"m": member}, "each": others}
+    label = name if named else ""
+    return {"key": key, "name": name, "label": label, "tone": tone, "main": {"m": member}, "each": others}
 
 
 def _with(record: Record, keys: list[str]) -> list[int]:

@@ -30,16 +30,9 @@ def spectrum(record: Record, member: int) -> Panel | None:
     steps = [s for s, _ in looks]
     keys = key_frequencies(record, member)
     final = power[-1]
-    marked = keys or [int(k) + 1 for k in np.argsort(-final)[:SHOWN] if final[k] > 4 / len(final)]
     seed = record.members[member].seed
-    heading, named = "Power of the embedding's frequencies", ""
-    if keys:
-        share = float(final[np.array(keys) - 1].sum())
-        noun = "frequency carries" if len(keys) == 1 else "frequencies carry"
-        heading = (
-            f"{look.count(len(keys)).capitalize()} of {len(final)} {noun} {look.percent(share, 0)} of the embedding"
-        )
-        named = f" Key: {', '.join(str(k) for k in sorted(keys))}."
+    heading, named = _says(final, keys)
+    marked = keys[:SHOWN] or [int(k) + 1 for k in np.argsort(-final)[:SHOWN] if final[k] > 4 / len(final)]
     return {
         "id": "spectrum",
         "heading": heading,
@@ -50,6 +43,21 @@ def spectrum(record: Record, member: int) -> Panel | None:
         "power": [[float(f"{v:.3g}") for v in row] for row in power.T.tolist()],
         "marked": sorted(marked),
     }
+
+
+def _says(final: NDArray[np.float64], keys: list[int]) -> tuple[str, str]:
+    """(heading, words about the key frequencies) of the spectrum."""
+    if not keys:
+        return "Power of the embedding's frequencies", ""
+    many = len(keys) > SHOWN
+    named = (
+        f" Key frequencies{f', the {SHOWN} strongest' if many else ''}: {', '.join(map(str, sorted(keys[:SHOWN])))}."
+    )
+    if len(keys) >= len(final) / 2:
+        return f"The power is spread over {len(keys)} of {len(final)} frequencies", named
+    share = look.percent(float(final[np.array(keys) - 1].sum()), 0)
+    noun = "frequency carries" if len(keys) == 1 else "frequencies carry"
+    return f"{look.count(len(keys)).capitalize()} of {len(final)} {noun} {share} of the embedding", named
 
 
 def circles(record: Record, member: int) -> Panel | None:
@@ -65,7 +73,11 @@ def circles(record: Record, member: int) -> Panel | None:
     scale[scale == 0] = 1.0
     ints = np.round(table / scale[None, :, None, None] * 32767).astype("<i2")
     roundness = [[round(float(circularity(plane, k)), 4) for k, plane in zip(keys, one, strict=True)] for one in table]
-    elements, best = table.shape[2], int(np.argmax(roundness[-1]))
+    rms = np.sqrt((table**2).sum(-1).mean(-1))  # looks, keys
+    reach = np.maximum(rms[-1] / 0.78, rms.max(axis=0) * 1.35)  # the finished circle fills the picture
+    reach[reach == 0] = 1.0
+    elements = table.shape[2]
+    best = 0 if roundness[-1][0] > 0.8 else int(np.argmax(roundness[-1]))
     heading = (
         f"{elements} numbers become a circle"
         if roundness[-1][best] > 0.8
@@ -75,7 +87,8 @@ def circles(record: Record, member: int) -> Panel | None:
         "id": "circle",
         "heading": heading,
         "note": (
-            "Each dot is an element's embedding on the plane that a key frequency k spans in the finished model, coloured "
+            "Each dot is an element's embedding on the plane that a key frequency k spans in the finished model, "
+            "coloured "
             f"by k·a mod {elements}: its place on a perfect circle. Seed {record.members[member].seed}."
         ),
         "source": str(Source("nanda2023progress", "Sec. 4.1, App. C")),
@@ -86,6 +99,7 @@ def circles(record: Record, member: int) -> Panel | None:
         "roundness": roundness,
         "table": base64.b64encode(ints.tobytes()).decode("ascii"),
         "scale": [float(f"{s:.6g}") for s in scale],
+        "reach": [float(f"{s:.6g}") for s in reach],
     }
 
 

@@ -83,6 +83,7 @@ class Loop:
         while self.lane.numbers:
             if self.stop():
                 yield self._save()
+                yield self._spent()
                 yield LaneDone(self.job.lane, interrupted=True)
                 return
             begin = time.perf_counter()
@@ -114,9 +115,10 @@ class Loop:
             last = step >= (tracker.stop_at or experiment.budget)
             values = self._measure([m for m in self.now if last or taken % m.every == 0], snapshot)
             rows.append((number, step, values))
+            tracker.see(experiment, step, values)
+            last = last or tracker.stop_at == step
             if any(last or taken % m.every == 0 for m in self.later):
                 self.files[number].append(step, self.lane.theta_SP[s])
-            tracker.see(experiment, step, values)
             after = self.schedules[number].after(step, float(values["train/accuracy"]), float(values["test/accuracy"]))
             self.due[number] = min(after, tracker.stop_at) if tracker.stop_at is not None else after
             if step >= experiment.budget:

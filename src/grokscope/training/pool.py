@@ -56,7 +56,10 @@ class Pool:
             "OMP_NUM_THREADS": "1",
         }
         command = [sys.executable, "-m", "grokscope.training.worker", str(theirs.fileno())]
-        process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)
+        # a session of its own: Ctrl-C reaches the parent alone, which then asks for a checkpoint
+        process = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+        )
         theirs.close()
         self.open[ours] = (process, None)
         return ours

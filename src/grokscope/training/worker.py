@@ -1,6 +1,5 @@
 """A worker process: ``python -m grokscope.training.worker FD`` takes jobs from a pipe and reports on it."""
 
-import signal
 import sys
 from multiprocessing.connection import Connection
 
@@ -13,7 +12,6 @@ from grokscope.training.messages import Job
 
 def work(conn: Connection) -> None:
     """A worker's life: jobs in, messages out, until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and says "stop"
     stopped = False
 
     def stop() -> bool:

@@ -42,6 +42,6 @@ function stepAxis(width, title) {
   return {
     range: [a, b], tickvals: steps.map(X), ticktext: steps.map(words), showgrid: false, zeroline: false,
     tickcolor: css("rule"), linecolor: css("rule"), showline: true, ticks: "outside", ticklen: 4,
-    title: title ? { text: "optimizer step", standoff: 6 } : undefined, fixedrange: false,
+    title: title ? { text: "optimizer step", standoff: 6, font: { size: 11 } } : undefined, fixedrange: false,
   };
 }

@@ -11,7 +11,7 @@ function startCircle(panel) {
     for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
     return element;
   };
-  const svg = make("svg", { viewBox: "-112 -112 224 224", "aria-hidden": "true" });
+  const svg = make("svg", { viewBox: "-104 -104 208 208", "aria-hidden": "true" });
   const ring = make("circle", { cx: 0, cy: 0, class: "ring" });
   const dots = Array.from({ length: elements }, (_, a) => {
     const dot = make("circle", { r: elements > 300 ? 1.2 : 2.4 });
@@ -26,7 +26,8 @@ function startCircle(panel) {
 
   const place = (look, key, a) => {
     const i = 2 * ((look * keys.length + key) * elements + a);
-    return [(table[i] / 32767) * 100, (-table[i + 1] / 32767) * 100];
+    const unit = ((panel.scale[key] / panel.reach[key]) * 100) / 32767;
+    return [table[i] * unit, -table[i + 1] * unit];
   };
   const draw = () => {
     const look = Number(slider.value);

@@ -23,7 +23,8 @@ function heightAt(curve, x) {
 }
 
 // Where a name stands freest: beside its own curve, far from the others and from names already set.
-// Curves are lists of [x, y] in pixels, y downwards; names already set are boxes.
+// Curves are lists of [x, y] in pixels, y downwards; `own` is [its upper edge, its lower edge], as a band
+// belongs to its line; names already set are boxes.
 function placeLabel(text, own, others, box, set, size) {
   const width = textWidth(text, size, 500);
   let best = null;
@@ -31,10 +32,10 @@ function placeLabel(text, own, others, box, set, size) {
     const middle = (box.width * i) / 40;
     if (middle - width / 2 < 4 || middle + width / 2 > box.width - 4) continue;
     const columns = [-0.5, -0.25, 0, 0.25, 0.5].map((f) => middle + f * width);
-    const heights = columns.map((x) => heightAt(own, x)).filter((y) => y !== null);
-    if (heights.length < 5) continue;
     for (const side of [-1, 1]) {
-      const edge = side < 0 ? Math.min(...heights) - 4 : Math.max(...heights) + 4;
+      const heights = columns.map((x) => heightAt(own[side < 0 ? 0 : 1], x)).filter((y) => y !== null);
+      if (heights.length < 5) continue;
+      const edge = side < 0 ? Math.min(...heights) - 6 : Math.max(...heights) + 6;
       const [top, bottom] = side < 0 ? [edge - size, edge] : [edge, edge + size];
       if (top < 2 || bottom > box.height - 2) continue;
       let free = Math.min(top, box.height - bottom, 24);

@@ -113,7 +113,9 @@ function nameLines(panel, row, index, box, span, layout) {
   }
   row.lines.forEach((line, i) => {
     if (!line.label) return;
-    const spot = placeLabel(line.label, curves[i], curves.filter((_, j) => j !== i), box, set, size);
+    const s = mainOf(line);
+    const own = s.low ? [curve({ x: s.x, y: s.high }), curve({ x: s.x, y: s.low })] : [curves[i], curves[i]];
+    const spot = placeLabel(line.label, own, curves.filter((_, j) => j !== i), box, set, size);
     if (!spot) return;
     const tone = line.tone === "train" ? "soft" : line.tone;
     layout.annotations.push({ text: line.label, xref: "x", x: a + ((b - a) * spot.x) / box.width, yref: `${yref} domain`, y: 1 - spot.y / box.height,
@@ -151,7 +153,7 @@ function frame(panel, width, height) {
 }
 
 function lineFigure(panel, width) {
-  const height = panel.id === "picture" ? (narrow() ? 430 : 500) : 290;
+  const height = panel.id === "picture" ? (narrow() ? 430 : 500) : 300;
   const layout = frame(panel, width, height);
   const m = layout.margin;
   const inner = { width: width - m.l - m.r, height: height - m.t - m.b };
@@ -165,7 +167,7 @@ function lineFigure(panel, width) {
     const span = heights(row);
     const domain = [Math.max(0, top - share), top];
     layout[i ? `yaxis${i + 1}` : "yaxis"] = {
-      domain, range: span, type: row.log ? "log" : "linear", fixedrange: true, zeroline: false, showgrid: true, gridcolor: alpha(css("faint"), 0.13),
+      domain, range: span, type: row.log ? "log" : "linear", fixedrange: true, zeroline: false, showgrid: true, ticks: "outside", ticklen: 4, tickcolor: "rgba(0,0,0,0)", gridcolor: alpha(css("faint"), 0.13),
       title: { text: row.title, standoff: narrow() ? 2 : 8, font: { size: 11 } }, automargin: false, ...heightTicks(row, span, share * inner.height),
     };
     traceList.push(...traces(panel, row, i));

@@ -1,6 +1,6 @@
 // The embedding's spectrum over time: one column a look, one row a frequency, the key ones named at the end.
 function spectrumFigure(panel, width) {
-  const height = 300;
+  const height = narrow() ? 300 : 372; // as tall as the circle and its slider beside it
   const layout = frame(panel, width, height);
   const m = layout.margin;
   const inner = { width: width - m.l - m.r, height: height - m.t - m.b };
@@ -14,7 +14,7 @@ function spectrumFigure(panel, width) {
   };
   layout.shapes = tints(panel, 0);
   layout.xaxis = stepAxis(inner.width, false);
-  layout.yaxis = { range: [0.5, count + 0.5], fixedrange: true, showgrid: false, zeroline: false, nticks: 7, title: { text: "frequency k", standoff: narrow() ? 2 : 8, font: { size: 11 } } };
+  layout.yaxis = { range: [0.5, count + 0.5], fixedrange: true, showgrid: false, zeroline: false, ticks: "", nticks: 7, title: { text: "frequency k", standoff: narrow() ? 2 : 8, font: { size: 11 } } };
   const pixel = (k) => ((k - 0.5) / count) * inner.height;
   const places = spread(panel.marked.map(pixel), 12, 6, inner.height - 6);
   panel.marked.forEach((k, i) => {
