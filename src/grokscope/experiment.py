@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, SerializeAsAny, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from grokscope.clock import Clock
 from grokscope.errors import BadInput
@@ -16,12 +16,14 @@ from grokscope.optim import OPTIMIZERS, AdamW, Optimizer
 from grokscope.phases import EventRule, LabelRule
 from grokscope.seeds import STREAMS, Seeds
 from grokscope.sources import Source
-from grokscope.spec import Spec, choose
+from grokscope.spec import Spec, one_of, some_of
 from grokscope.tasks import TASKS, ModularArithmetic, Task
 from grokscope.trace import Quantity
 
 PER_MEMBER = ("seed", "streams", "optimizer.lr", "optimizer.weight_decay", "model.init_scale", "task.train_fraction")
 """What may differ between the members of one run; everything else is shared by all."""
+
+DEFAULT_MEASURES: tuple[Measure, ...] = (Fit(), Norms(), FourierSparsity(), KeyFrequencies())
 
 
 class Experiment(Spec):
@@ -29,15 +31,15 @@ class Experiment(Spec):
 
     name: str = Field(default="experiment", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Letters, digits, dot, dash; the run's folder starts with it."""
-    task: SerializeAsAny[Task] = ModularArithmetic()
+    task: Annotated[Task, one_of(TASKS, "task")] = ModularArithmetic()
     """What is learned."""
-    model: SerializeAsAny[Model] = Transformer()
+    model: Annotated[Model, one_of(MODELS, "model")] = Transformer()
     """Who learns."""
-    optimizer: SerializeAsAny[Optimizer] = AdamW()
+    optimizer: Annotated[Optimizer, one_of(OPTIMIZERS, "optimizer")] = AdamW()
     """How weights move."""
-    objective: SerializeAsAny[Objective] = CrossEntropy()
+    objective: Annotated[Objective, one_of(OBJECTIVES, "objective")] = CrossEntropy()
     """What is minimised."""
-    interventions: tuple[SerializeAsAny[Intervention], ...] = ()
+    interventions: Annotated[tuple[Intervention, ...], some_of(INTERVENTIONS, "interventions")] = ()
     """What is changed on purpose in every step, in order."""
     precision: Literal["auto", "float64", "float32", "bfloat16"] = "auto"
     """Arithmetic of the network; auto is float32. bfloat16 multiplies in bfloat16 and keeps float32 masters."""
@@ -53,7 +55,12 @@ class Experiment(Spec):
     """Root seed of the first member; the others count up."""
     streams: dict[str, int] = Field(default_factory=dict)
     """Streams that keep another root seed: ``{split: 0}`` gives all members the same split."""
-    measures: tuple[SerializeAsAny[Measure], ...] = (Fit(), Norms(), FourierSparsity(), KeyFrequencies())
+    measures: Annotated[tuple[Measure, ...], some_of(MEASURES, "measures")] = (
+        Fit(),
+        Norms(),
+        FourierSparsity(),
+        KeyFrequencies(),
+    )
     """What we look at; those whose needs are not met are skipped, with the reason."""
     clock: Clock = Clock()
     """When we look."""
@@ -65,40 +72,6 @@ class Experiment(Spec):
     """One line for ``grokscope ls experiments``."""
 
     sources: ClassVar[tuple[Source, ...]] = ()
-
-    @field_validator("task", mode="before")
-    @classmethod
-    def _task(cls, value: Any) -> Task:
-        return choose(value, TASKS, "task")
-
-    @field_validator("model", mode="before")
-    @classmethod
-    def _model(cls, value: Any) -> Model:
-        return choose(value, MODELS, "model")
-
-    @field_validator("optimizer", mode="before")
-    @classmethod
-    def _optimizer(cls, value: Any) -> Optimizer:
-        return choose(value, OPTIMIZERS, "optimizer")
-
-    @field_validator("objective", mode="before")
-    @classmethod
-    def _objective(cls, value: Any) -> Objective:
-        return choose(value, OBJECTIVES, "objective")
-
-    @field_validator("measures", mode="before")
-    @classmethod
-    def _measures(cls, value: Any) -> tuple[Measure, ...]:
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            raise BadInput(f"measures must be a list of kinds, got {value!r}.")
-        return tuple(choose(one, MEASURES, "measures") for one in value)
-
-    @field_validator("interventions", mode="before")
-    @classmethod
-    def _interventions(cls, value: Any) -> tuple[Intervention, ...]:
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            raise BadInput(f"interventions must be a list of kinds, got {value!r}.")
-        return tuple(choose(one, INTERVENTIONS, "interventions") for one in value)
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Experiment":

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from grokscope.errors import BadInput, nearest
@@ -93,6 +93,22 @@ def choose(value: Any, family: Sequence[type[T]], where: str) -> T:
         raise BadInput(f"{where} must be a kind's name or a mapping with 'kind'; got {value!r}.")
     fields = {k: v for k, v in value.items() if k != "kind"}
     return build(find_class(value["kind"], family, where), fields, where)
+
+
+def one_of(family: Sequence[type[T]], where: str) -> BeforeValidator:
+    """For a field that takes one member of a family in any of the ways of :func:`choose`."""
+    return BeforeValidator(lambda value: choose(value, family, where))
+
+
+def some_of(family: Sequence[type[T]], where: str) -> BeforeValidator:
+    """For a field that takes a list of members of a family."""
+
+    def read(value: Any) -> tuple[T, ...]:
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise BadInput(f"{where} must be a list of kinds, got {value!r}.")
+        return tuple(choose(one, family, where) for one in value)
+
+    return BeforeValidator(read)
 
 
 def find_class(kind: str, family: Sequence[type[T]], where: str) -> type[T]:

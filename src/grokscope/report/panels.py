@@ -7,7 +7,7 @@ import numpy as np
 
 from grokscope.record import Record
 from grokscope.report import look, story
-from grokscope.report.curves import SMALL, finite, median, settled
+from grokscope.report.curves import SMALL, finite, median, representative, settled
 from grokscope.sources import Source
 from grokscope.trace import Floats, Steps
 
@@ -144,7 +144,9 @@ def delay(record: Record) -> dict[str, Any] | None:
 def _finding(record: Record) -> str:
     found = delay(record)
     if found and not found["open"]:
-        return f"The test set follows the training set by {look.step(found['to'] - found['from'])} steps"
+        late = f"test set follows the training set by {look.step(found['to'] - found['from'])} steps"
+        done, n = sum(p.events.t_test is not None for p in record.phases), len(record.phases)
+        return f"The {late}" if done == n else f"In {done} of {n} members the {late}"
     if found:
         return "The training set is learned, the test set is not"
     if not any(p.events.t_train is not None or p.events.t_test is not None for p in record.phases):
@@ -206,7 +208,12 @@ def _how(record: Record, members: list[int]) -> str:
         )
     elif ends[0] < ends[-1]:
         text += f" Members end between step {ends[0]:,} and {ends[-1]:,} and count no further."
-    return text
+    shown = representative(record.phases, record.ended)
+    if shown is None:
+        return text
+    some = " of those that generalised" if any(p.events.t_test is None for p in record.phases) else ""
+    which = f", the median{some}" if shown.events.t_test is not None else ""
+    return f"{text} The ribbon names the phases of seed {record.members[shown.member].seed}{which}."
 
 
 def _simpler(record: Record, member: int, gini: bool) -> str:

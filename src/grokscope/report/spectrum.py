@@ -75,6 +75,7 @@ def circles(record: Record, member: int) -> Panel | None:
     roundness = [[round(float(circularity(plane, k)), 4) for k, plane in zip(keys, one, strict=True)] for one in table]
     rms = np.sqrt((table**2).sum(-1).mean(-1))  # looks, keys
     reach = np.maximum(rms[-1] / 0.78, rms.max(axis=0) * 1.35)  # the finished circle fills the picture
+    reach = np.maximum(reach, np.sqrt((table[-1] ** 2).sum(-1)).max(-1) * 1.05)
     reach[reach == 0] = 1.0
     elements = table.shape[2]
     best = 0 if roundness[-1][0] > 0.8 else int(np.argmax(roundness[-1]))

@@ -50,14 +50,13 @@ def sentences(record: Record, member: int | None) -> list[str]:
     """
     if member is None:
         return []
-    said = [_labels(record)]
+    said = [_spoilt(record), _labels(record)]
     if found := lead(record, member):
         said.append(
             f"The loss of the key frequencies alone was below half of chance from step {found[0]:,} on, "
             f"the test loss from step {found[1]:,} (seed {record.members[member].seed})."
         )
     said.append(_accuracy(record))
-    said.append(_spoilt(record))
     return [s for s in said if s]
 
 
@@ -90,7 +89,9 @@ def _accuracy(record: Record) -> str:
     rows = record.meta.get("rows", {}).get("test")
     text = f"Test accuracy at the end {look.percent(middle)}"
     if n > 1:
-        text += f" (median of {n}" + (f", lowest {look.percent(low)})" if low != middle else ")")
+        text += f" (median of {n}" + (
+            f", lowest {look.percent(low)})" if look.percent(low) != look.percent(middle) else ")"
+        )
     text += f" on {rows:,} held-out rows" if rows else ""
     swap = record.meta.get("swap_baseline")
     return text + (

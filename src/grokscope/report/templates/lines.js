@@ -52,7 +52,7 @@ function traces(panel, row, index) {
     for (const m of line.each) {
       const s = seriesOf(line, m);
       if (!s) continue;
-      const faint = line.tone === "train" ? 0.45 : crowd ? 0.14 : 0.3;
+      const faint = crowd ? 0.14 : line.tone === "train" ? 0.45 : 0.3;
       out.push(base(s, {
         meta: { member: m, faint }, opacity: faint, line: { color: colour, width: 1 }, customdata: s.x.map(words),
         hoverinfo: undefined, hovertemplate: `seed ${memberOf(m).seed}, step %{customdata}<br>${line.name} %{y:.3~g}<extra></extra>`,
@@ -104,6 +104,7 @@ function nameLines(panel, row, index, box, span, layout) {
   const curves = row.lines.map((line) => curve(mainOf(line)));
   const size = narrow() ? 11 : 12;
   const set = [];
+  const marks = (row.marks || []).map((mark) => [[0, toY(mark.y)], [box.width, toY(mark.y)]]);
   for (const mark of row.marks || []) {
     layout.shapes.push({ type: "line", xref: "x domain", x0: 0, x1: 1, yref, y0: mark.y, y1: mark.y, line: { color: css("faint"), width: 1, dash: "dot" }, layer: "below" });
     const y = toY(mark.y);
@@ -115,7 +116,7 @@ function nameLines(panel, row, index, box, span, layout) {
     if (!line.label) return;
     const s = mainOf(line);
     const own = s.low ? [curve({ x: s.x, y: s.high }), curve({ x: s.x, y: s.low })] : [curves[i], curves[i]];
-    const spot = placeLabel(line.label, own, curves.filter((_, j) => j !== i), box, set, size);
+    const spot = placeLabel(line.label, own, [...curves.filter((_, j) => j !== i), ...marks], box, set, size);
     if (!spot) return;
     const tone = line.tone === "train" ? "soft" : line.tone;
     layout.annotations.push({ text: line.label, xref: "x", x: a + ((b - a) * spot.x) / box.width, yref: `${yref} domain`, y: 1 - spot.y / box.height,
