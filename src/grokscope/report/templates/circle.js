@@ -1,7 +1,8 @@
 // The elements on a key frequency's plane; a slider travels in time.
 function startCircle(panel) {
   const figure = document.getElementById("circle");
-  const [host, slider, out] = [figure.querySelector(".plot"), figure.querySelector("input"), figure.querySelector("output")];
+  const [host, slider, out] = [figure.querySelector(".plot"), figure.querySelector("input"),
+    figure.querySelector("output")];
   const bytes = Uint8Array.from(atob(panel.table), (c) => c.charCodeAt(0));
   const table = new Int16Array(bytes.buffer);
   const { elements, keys, steps } = panel;
@@ -42,8 +43,8 @@ function startCircle(panel) {
     });
     ring.setAttribute("r", Math.sqrt(square / elements).toFixed(2));
     const round = Math.round(100 * panel.roundness[look][chosen]);
-    out.innerHTML = "";
-    out.append(Object.assign(document.createElement("b"), { textContent: `step ${words(steps[look])}` }), ` ${round} % a circle`);
+    const strong = Object.assign(document.createElement("b"), { textContent: `step ${words(steps[look])}` });
+    out.replaceChildren(strong, ` ${round} % a circle`);
     slider.setAttribute("aria-valuetext", `step ${words(steps[look])}, ${round} percent a circle`);
   };
   const buttons = keys.map((k, i) => {
@@ -57,7 +58,12 @@ function startCircle(panel) {
 
   const play = figure.querySelector(".play");
   let timer = null;
-  const stop = () => { clearInterval(timer); timer = null; play.textContent = "▶"; play.setAttribute("aria-label", "Play the run"); };
+  const stop = () => {
+    clearInterval(timer);
+    timer = null;
+    play.textContent = "▶";
+    play.setAttribute("aria-label", "Play the run");
+  };
   play.addEventListener("click", () => {
     if (timer) { stop(); return; }
     if (slider.value === slider.max) slider.value = 0;
@@ -78,7 +84,8 @@ function circleRows(panel) {
   for (const step of panel.steps) {
     panel.keys.forEach((k, j) => {
       for (let a = 0; a < panel.elements; a += 1, i += 2) {
-        rows.push([step, k, a, ...[table[i], table[i + 1]].map((v) => Number(((v / 32767) * panel.scale[j]).toPrecision(5)))]);
+        const [x, y] = [table[i], table[i + 1]].map((v) => Number(((v / 32767) * panel.scale[j]).toPrecision(5)));
+        rows.push([step, k, a, x, y]);
       }
     });
   }

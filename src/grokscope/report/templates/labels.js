@@ -23,7 +23,7 @@ function heightAt(curve, x) {
 }
 
 // Where a name stands freest: beside its own curve, far from the others and from names already set.
-// Curves are lists of [x, y] in pixels, y downwards; `own` is [its upper edge, its lower edge], as a band
+// Curves are lists of [x, y] in pixels, y downwards; `own` is [upper edge, lower edge, line], as a band
 // belongs to its line; names already set are boxes.
 function placeLabel(text, own, others, box, set, size) {
   const width = textWidth(text, size, 500);
@@ -42,15 +42,18 @@ function placeLabel(text, own, others, box, set, size) {
       for (const other of others) {
         for (const x of columns) {
           const y = heightAt(other, x);
-          if (y !== null) free = Math.min(free, y < top ? top - y : y > bottom ? y - bottom : -20);
+          if (y !== null) free = Math.min(free, y < top ? top - y : y > bottom ? y - bottom : -60);
         }
       }
       for (const s of set) {
-        if (s.left < middle + width / 2 + 6 && s.right > middle - width / 2 - 6 && s.top < bottom + 4 && s.bottom > top - 4) free = -50;
+        if (s.left < middle + width / 2 + 6 && s.right > middle - width / 2 - 6 && s.top < bottom + 4 &&
+          s.bottom > top - 4) free = -120;
       }
       const slope = Math.max(...heights) - Math.min(...heights);
-      const score = free - 0.6 * slope - Math.abs(i - 20) * 0.12 + (side < 0 ? 1.5 : 0);
-      if (!best || score > best.score) best = { score, x: middle, y: (top + bottom) / 2, left: middle - width / 2, right: middle + width / 2, top, bottom };
+      const away = Math.max(0, Math.abs(heightAt(own[2], middle) - (top + bottom) / 2) - 18);
+      const score = free - away - 0.6 * slope - Math.abs(i - 20) * 0.12 + (side < 0 ? 1.5 : 0);
+      if (!best || score > best.score) best = { score, x: middle, y: (top + bottom) / 2, left: middle - width / 2,
+        right: middle + width / 2, top, bottom };
     }
   }
   if (best) set.push(best);

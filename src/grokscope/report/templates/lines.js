@@ -4,7 +4,8 @@ const narrow = () => window.innerWidth < 620;
 const FLOOR = 1e-12;
 
 function margins(panel) {
-  return { l: narrow() ? 40 : 58, r: panel.id === "spectrum" ? 34 : narrow() ? 8 : 14, t: panel.id === "picture" ? 4 : 14, b: 40 };
+  return { l: narrow() ? 40 : 58, r: panel.id === "spectrum" ? 34 : narrow() ? 8 : 14,
+    t: panel.id === "picture" ? 4 : 14, b: 40 };
 }
 
 const seriesOf = (line, member) => (data.series[line.key] || {})[member];
@@ -46,7 +47,8 @@ function traces(panel, row, index) {
   const axis = index ? `y${index + 1}` : "y";
   const out = [];
   const crowd = panel.members.length > 12;
-  const base = (s, more) => ({ type: "scatter", mode: "lines", x: s.x.map(X), y: shown(row, s.y), yaxis: axis, hoverinfo: "skip", ...more });
+  const base = (s, more) => ({ type: "scatter", mode: "lines", x: s.x.map(X), y: shown(row, s.y), yaxis: axis,
+    hoverinfo: "skip", ...more });
   for (const line of row.lines) {
     const colour = css(line.tone === "test" && panel.id === "picture" ? "test" : line.tone);
     for (const m of line.each) {
@@ -55,7 +57,8 @@ function traces(panel, row, index) {
       const faint = crowd ? 0.14 : line.tone === "train" ? 0.45 : 0.3;
       out.push(base(s, {
         meta: { member: m, faint }, opacity: faint, line: { color: colour, width: 1 }, customdata: s.x.map(words),
-        hoverinfo: undefined, hovertemplate: `seed ${memberOf(m).seed}, step %{customdata}<br>${line.name} %{y:.3~g}<extra></extra>`,
+        hoverinfo: undefined,
+          hovertemplate: `seed ${memberOf(m).seed}, step %{customdata}<br>${line.name} %{y:.3~g}<extra></extra>`,
       }));
     }
     if (line.main.low) {
@@ -69,9 +72,11 @@ function traces(panel, row, index) {
     const quiet = line.tone === "train";
     const colour = css(line.tone === "test" && panel.id === "picture" ? "test" : line.tone);
     const who = line.main.n ? "median" : `seed ${memberOf(line.main.m).seed}`;
-    const texts = s.x.map((x, i) => words(x) + (line.main.n && line.main.n[i] < panel.members.length ? ` (${line.main.n[i]} running)` : ""));
+    const fewer = (i) => line.main.n && line.main.n[i] < panel.members.length;
+    const texts = s.x.map((x, i) => words(x) + (fewer(i) ? ` (${line.main.n[i]} running)` : ""));
     out.push(base(s, {
-      line: { color: colour, width: quiet ? 1.6 : 2.4 }, customdata: texts, hoverinfo: undefined, meta: { main: line.main.m },
+      line: { color: colour, width: quiet ? 1.6 : 2.4 }, customdata: texts, hoverinfo: undefined,
+        meta: { main: line.main.m },
       hovertemplate: `${who}, step %{customdata}<br>${line.name} %{y:.3~g}<extra></extra>`,
     }));
   }
@@ -86,10 +91,12 @@ function tints(panel, rows) {
     const colour = css(`seg-${slug(name)}`);
     const across = { type: "rect", xref: "x", x0: X(start), x1: X(end), line: { width: 0 }, layer: "below" };
     for (let i = 0; i < rows; i += 1) {
-      shapes.push({ ...across, yref: i ? `y${i + 1} domain` : "y domain", y0: 0, y1: 1, fillcolor: alpha(colour, 0.085) });
+      shapes.push({ ...across, yref: i ? `y${i + 1} domain` : "y domain", y0: 0, y1: 1, fillcolor: alpha(colour,
+        0.085) });
     }
     if (panel.id !== "picture") {
-      shapes.push({ ...across, yref: "paper", ysizemode: "pixel", yanchor: 1, y0: 3, y1: 7, fillcolor: colour, layer: "above" });
+      shapes.push({ ...across, yref: "paper", ysizemode: "pixel", yanchor: 1, y0: 3, y1: 7, fillcolor: colour,
+        layer: "above" });
     }
   }
   return shapes;
@@ -98,28 +105,33 @@ function tints(panel, rows) {
 function nameLines(panel, row, index, box, span, layout) {
   const [a, b] = range();
   const yref = index ? `y${index + 1}` : "y";
-  const toY = (v) => { const h = row.log ? Math.log10(v) : v; return (1 - (h - span[0]) / (span[1] - span[0])) * box.height; };
-  const curve = (s) => s.x.map((x, i) => [((X(x) - a) / (b - a)) * box.width, shown(row, s.y)[i]]).filter(([, y]) => y !== null)
+  const toY = (v) => (1 - ((row.log ? Math.log10(v) : v) - span[0]) / (span[1] - span[0])) * box.height;
+  const curve = (s) => s.x.map((x, i) => [((X(x) - a) / (b - a)) * box.width, shown(row, s.y)[i]]).filter(([,
+    y]) => y !== null)
     .map(([x, y]) => [x, toY(y)]);
   const curves = row.lines.map((line) => curve(mainOf(line)));
   const size = narrow() ? 11 : 12;
   const set = [];
   const marks = (row.marks || []).map((mark) => [[0, toY(mark.y)], [box.width, toY(mark.y)]]);
   for (const mark of row.marks || []) {
-    layout.shapes.push({ type: "line", xref: "x domain", x0: 0, x1: 1, yref, y0: mark.y, y1: mark.y, line: { color: css("faint"), width: 1, dash: "dot" }, layer: "below" });
+    layout.shapes.push({ type: "line", xref: "x domain", x0: 0, x1: 1, yref, y0: mark.y, y1: mark.y,
+      line: { color: css("faint"), width: 1, dash: "dot" }, layer: "below" });
     const y = toY(mark.y);
     set.push({ left: 0, right: textWidth(mark.text, size - 1) + 12, top: y + 2, bottom: y + 16 });
-    layout.annotations.push({ text: mark.text, xref: "x domain", x: 0, xanchor: "left", xshift: 4, yref, y: row.log ? Math.log10(mark.y) : mark.y,
+    layout.annotations.push({ text: mark.text, xref: "x domain", x: 0, xanchor: "left", xshift: 4, yref,
+      y: row.log ? Math.log10(mark.y) : mark.y,
       yanchor: "top", showarrow: false, font: { size: size - 1, color: css("soft") } });
   }
   row.lines.forEach((line, i) => {
     if (!line.label) return;
     const s = mainOf(line);
-    const own = s.low ? [curve({ x: s.x, y: s.high }), curve({ x: s.x, y: s.low })] : [curves[i], curves[i]];
+    const edges = s.low ? [curve({ x: s.x, y: s.high }), curve({ x: s.x, y: s.low })] : [curves[i], curves[i]];
+    const own = [...edges, curves[i]];
     const spot = placeLabel(line.label, own, [...curves.filter((_, j) => j !== i), ...marks], box, set, size);
     if (!spot) return;
     const tone = line.tone === "train" ? "soft" : line.tone;
-    layout.annotations.push({ text: line.label, xref: "x", x: a + ((b - a) * spot.x) / box.width, yref: `${yref} domain`, y: 1 - spot.y / box.height,
+    layout.annotations.push({ text: line.label, xref: "x", x: a + ((b - a) * spot.x) / box.width,
+      yref: `${yref} domain`, y: 1 - spot.y / box.height,
       xanchor: "center", yanchor: "middle", showarrow: false, font: { size, color: css(tone), weight: 500 } });
   });
   if (row.delay) drawDelay(row.delay, yref, layout, box);
@@ -135,21 +147,26 @@ function drawDelay(delay, yref, layout, box) {
     layout.shapes.push({ type: "line", xref: "x", yref, x0: x, x1: x, y0: 0.43, y1: 0.57, line });
   }
   if (delay.open) {
-    layout.annotations.push({ xref: "x", yref, x: x1, y: 0.5, ax: -14, ay: 0, showarrow: true, arrowhead: 2, arrowsize: 1, arrowwidth: 1.5, arrowcolor: line.color, text: "" });
+    layout.annotations.push({ xref: "x", yref, x: x1, y: 0.5, ax: -14, ay: 0, showarrow: true, arrowhead: 2,
+      arrowsize: 1, arrowwidth: 1.5, arrowcolor: line.color, text: "" });
   }
   const size = narrow() ? 11 : 12;
   const half = textWidth(delay.text, size, 600) / 2;
   const middle = ((x0 + x1) / 2 - a) / (b - a) * box.width;
   const inside = Math.min(Math.max(middle, half + 4), box.width - half - 4);
-  layout.annotations.push({ xref: "x", yref, x: a + (inside / box.width) * (b - a), y: 0.5, yanchor: "bottom", yshift: 2, text: delay.text, showarrow: false,
+  layout.annotations.push({ xref: "x", yref, x: a + (inside / box.width) * (b - a), y: 0.5, yanchor: "bottom",
+    yshift: 2, text: delay.text, showarrow: false,
     font: { size, color: css("ink"), weight: 600 } });
 }
 
 function frame(panel, width, height) {
   return {
-    width, height, margin: margins(panel), paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, shapes: [], annotations: [],
-    font: { family: css("font"), size: narrow() ? 11 : 12, color: css("soft") }, hovermode: "closest", hoverdistance: 16, dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
-    hoverlabel: { bgcolor: css("raised"), bordercolor: css("rule"), font: { color: css("ink"), family: css("font"), size: 12 } },
+    width, height, margin: margins(panel), paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      showlegend: false, shapes: [], annotations: [],
+    font: { family: css("font"), size: narrow() ? 11 : 12, color: css("soft") }, hovermode: "closest",
+      hoverdistance: 16, dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
+    hoverlabel: { bgcolor: css("raised"), bordercolor: css("rule"), font: { color: css("ink"), family: css("font"),
+      size: 12 } },
   };
 }
 
@@ -162,14 +179,17 @@ function lineFigure(panel, width) {
   const traceList = [];
   let top = 1;
   layout.shapes = tints(panel, panel.rows.length);
-  layout.xaxis = { ...stepAxis(inner.width, panel.id === "picture"), anchor: panel.rows.length > 1 ? `y${panel.rows.length}` : "y" };
+  layout.xaxis = { ...stepAxis(inner.width, panel.id === "picture"),
+    anchor: panel.rows.length > 1 ? `y${panel.rows.length}` : "y" };
   panel.rows.forEach((row, i) => {
     const share = row.share * (1 - gap * (panel.rows.length - 1));
     const span = heights(row);
     const domain = [Math.max(0, top - share), top];
     layout[i ? `yaxis${i + 1}` : "yaxis"] = {
-      domain, range: span, type: row.log ? "log" : "linear", fixedrange: true, zeroline: false, showgrid: true, ticks: "outside", ticklen: 4, tickcolor: "rgba(0,0,0,0)", gridcolor: alpha(css("faint"), 0.13),
-      title: { text: row.title, standoff: narrow() ? 2 : 8, font: { size: 11 } }, automargin: false, ...heightTicks(row, span, share * inner.height),
+      domain, range: span, type: row.log ? "log" : "linear", fixedrange: true, zeroline: false, showgrid: true,
+        ticks: "outside", ticklen: 4, tickcolor: "rgba(0,0,0,0)", gridcolor: alpha(css("faint"), 0.13),
+      title: { text: row.title, standoff: narrow() ? 2 : 8, font: { size: 11 } }, automargin: false,
+        ...heightTicks(row, span, share * inner.height),
     };
     traceList.push(...traces(panel, row, i));
     nameLines(panel, row, i, { width: inner.width, height: share * inner.height }, span, layout);

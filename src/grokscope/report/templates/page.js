@@ -61,7 +61,10 @@ function lineRows(panel) {
   const keys = panel.keys.filter((k) => data.series[k]);
   const rows = [["seed", "member", "step", ...keys]];
   for (const m of data.members) {
-    const columns = keys.map((k) => { const s = data.series[k][m.id]; return new Map(s ? s.x.map((x, i) => [x, s.y[i]]) : []); });
+    const columns = keys.map((k) => {
+      const s = data.series[k][m.id];
+      return new Map(s ? s.x.map((x, i) => [x, s.y[i]]) : []);
+    });
     const steps = [...new Set(columns.flatMap((c) => [...c.keys()]))].sort((a, b) => a - b);
     for (const step of steps) rows.push([m.seed, m.id, step, ...columns.map((c) => c.get(step) ?? "")]);
   }
@@ -75,7 +78,7 @@ function spectrumRows(panel) {
 }
 
 function download(panel) {
-  const rows = panel.id === "circle" ? circleRows(panel) : panel.id === "spectrum" ? spectrumRows(panel) : lineRows(panel);
+  const rows = ({ circle: circleRows, spectrum: spectrumRows }[panel.id] || lineRows)(panel);
   const text = rows.map((row) => row.join(",")).join("\n");
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([`${text}\n`], { type: "text/csv" }));
@@ -97,7 +100,10 @@ async function copy(button) {
 }
 
 function remember(key, value) {
-  try { if (value === undefined) return localStorage.getItem(key); localStorage.setItem(key, value); } catch { /* private window */ }
+  try {
+    if (value === undefined) return localStorage.getItem(key);
+    localStorage.setItem(key, value);
+  } catch { /* a private window remembers nothing */ }
   return null;
 }
 
@@ -105,10 +111,18 @@ function startTheme() {
   const button = document.getElementById("theme");
   const system = matchMedia("(prefers-color-scheme: dark)");
   const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
-  const show = () => { button.textContent = dark() ? "light" : "dark"; button.setAttribute("aria-label", `Use the ${button.textContent} colours`); drawAll(); };
+  const show = () => {
+    button.textContent = dark() ? "light" : "dark";
+    button.setAttribute("aria-label", `Use the ${button.textContent} colours`);
+    drawAll();
+  };
   const saved = remember("grokscope-theme");
   if (saved) root.dataset.theme = saved;
-  button.addEventListener("click", () => { root.dataset.theme = dark() ? "light" : "dark"; remember("grokscope-theme", root.dataset.theme); show(); });
+  button.addEventListener("click", () => {
+    root.dataset.theme = dark() ? "light" : "dark";
+    remember("grokscope-theme", root.dataset.theme);
+    show();
+  });
   system.addEventListener("change", show);
   show();
 }
@@ -124,7 +138,8 @@ function startSwitches() {
   });
   document.getElementById("unzoom").addEventListener("click", () => { state.range = null; drawAll(); scale.focus(); });
   document.getElementById("switches").hidden = false;
-  document.querySelectorAll(".csv").forEach((b) => b.addEventListener("click", () => download(panelOf(b.dataset.panel))));
+  for (const b of document.querySelectorAll(".csv")) b.addEventListener("click",
+    () => download(panelOf(b.dataset.panel)));
   document.querySelectorAll(".copy").forEach((b) => b.addEventListener("click", () => copy(b)));
   document.querySelectorAll("tr[data-member]").forEach((row) => {
     row.addEventListener("mouseenter", () => Chart && lift(Number(row.dataset.member)));

@@ -16,7 +16,8 @@ function block(one, className, fill) {
   element.className = className;
   element.style.left = `${one.left}%`;
   element.style.width = `${one.width}%`;
-  element.title = `${one.name}: ${one.start === one.end ? `step ${words(one.start)}` : `steps ${words(one.start)} to ${words(one.end)}`}`;
+  const when = one.start === one.end ? `step ${words(one.start)}` : `steps ${words(one.start)} to ${words(one.end)}`;
+  element.title = `${one.name}: ${when}`;
   if (fill) element.style.background = `var(--seg-${slug(one.name)})`;
   return element;
 }
