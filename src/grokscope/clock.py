@@ -24,7 +24,10 @@ class Clock(Spec):
     max_overhead: float = Field(default=0.05, gt=0.0)
     """Looking may cost at most this share of the training done so far; looks are put off to keep it."""
     free_looks: int = Field(default=60, ge=3)
-    """The first looks are not counted against the budget, so that a short run is still a curve."""
+    """So many looks may be taken before the budget allows them, so that a short run is still a curve;
+    later ones wait until the budget has caught up."""
+    sparse_per_decade: int = Field(default=10, ge=1)
+    """Looks for each tenfold of steps that are taken even while the budget is catching up."""
 
 
 @dataclass
@@ -35,10 +38,12 @@ class Schedule:
         gap: ratio − 1 of consecutive looks.
         budget: last step, always looked at.
         look_cost: one look, in training steps.
+        wait: the largest such gap that waiting for the budget may make.
         max_overhead, free_looks, zoom: of the clock.
     """
 
     gap: float
+    wait: float
     budget: int
     look_cost: float
     max_overhead: float
@@ -54,11 +59,12 @@ class Schedule:
         moving = self.previous is not None and max(abs(train - self.previous[0]), abs(test - self.previous[1])) > 0.02
         self.previous = (train, test)
         gap = max(1, round(self.gap * step) // (self.zoom if moving else 1))
-        return min(self.budget, max(step + gap, self.affordable())) if step < self.budget else step
+        put_off = min(self.affordable(), step + max(gap, round(self.wait * step)))
+        return min(self.budget, max(step + gap, put_off)) if step < self.budget else step
 
     def affordable(self) -> int:
-        """The first step at which one more look keeps the overhead: taken + 1 − free looks ≤ share · step / cost."""
-        return math.ceil(max(0, self.taken + 1 - self.free_looks) * self.look_cost / self.max_overhead)
+        """The first step at which one more look keeps the overhead: (taken + 1) · cost ≤ share · step; 0 while free."""
+        return 0 if self.taken < self.free_looks else math.ceil((self.taken + 1) * self.look_cost / self.max_overhead)
 
     def state(self) -> dict[str, object]:
         """As plain data."""
@@ -73,5 +79,5 @@ def plan(clock: Clock, budget: int, look_cost: float) -> Schedule:
         budget: the last step.
         look_cost: time of one look, in training steps.
     """
-    gap = 10 ** (1 / clock.looks_per_decade) - 1
-    return Schedule(gap, budget, look_cost, clock.max_overhead, clock.free_looks, clock.zoom)
+    gap, wait = (10 ** (1 / looks) - 1 for looks in (clock.looks_per_decade, clock.sparse_per_decade))
+    return Schedule(gap, wait, budget, look_cost, clock.max_overhead, clock.free_looks, clock.zoom)

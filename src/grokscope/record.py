@@ -100,7 +100,7 @@ def describe(record: Record) -> str:
     tested = [p.events for p in phases if p.events.t_test is not None]
     last = max(p.events.last_step for p in phases)
     if not trained:
-        return f"{_count(0, n, 'memorised')} within {last:,} steps."
+        return f"{_count(0, n, 'memorised')} within {last:,} step{'s' * (last != 1)}."
     first = f"{_count(len(trained), n, 'memorised')} by step {max(trained):,}"
     if not tested:
         return f"{first}; none generalised within {last:,} steps."
@@ -109,7 +109,7 @@ def describe(record: Record) -> str:
     later = f", {np.median(ratios):.1f} times later" if ratios else ""
     if len(tested) == len(trained):
         return f"{first} and generalised at step {middle:,}{later}."
-    return f"{first}; {len(tested)} of {n} generalised, at step {middle:,}{later}."
+    return f"{first}; {len(tested)} of {n} generalised, those at step {middle:,}{later}."
 
 
 def _count(k: int, n: int, verb: str) -> str:

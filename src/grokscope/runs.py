@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from grokscope import checkpoint
-from grokscope.catalog import find_experiment
+from grokscope.catalog import EXPERIMENTS, find_experiment
 from grokscope.checkpoint import Checkpoint, Corrupt
 from grokscope.errors import BadInput, RunFailed
 from grokscope.experiment import Experiment
@@ -22,7 +22,7 @@ from grokscope.models import Network
 from grokscope.phases import Phases
 from grokscope.progress import Bar, Reporter, Silence
 from grokscope.record import Record
-from grokscope.spec import build
+from grokscope.spec import build, flatten
 from grokscope.store import RunFolder, Store
 from grokscope.trace import Trace
 from grokscope.training.drive import Outcome, drive
@@ -287,7 +287,7 @@ def _provenance(
         "experiment": experiment.name,
         "hash": experiment.hash(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": command or f"grokscope.run({experiment.name!r}, members={len(each)})",
+        "command": command or _python_call(experiment, each),
         "members": len(each),
         "parameters": sum(p.numel() for p in experiment.model.skeleton(experiment.task).parameters()),
         "rows": {name: len(rows) for name, rows in split.rows.items()},
@@ -299,6 +299,18 @@ def _provenance(
         "machine": {"cpu": _cpu(), "cores": cores(), "system": platform.system()},
         "git": _git(),
     }
+
+
+def _python_call(experiment: Experiment, each: Sequence[Experiment]) -> str:
+    """The call that repeats a run that was started from Python."""
+    for shipped in EXPERIMENTS:
+        if shipped.name == experiment.name:
+            ours, theirs = flatten(shipped.to_dict()), flatten(experiment.to_dict())
+            changed = {k: v for k, v in theirs.items() if ours.get(k, v) != v or k not in ours}
+            if set(ours) <= set(theirs):
+                extra = f", overrides={changed!r}" if changed else ""
+                return f"grokscope.run({experiment.name!r}, members={len(each)}{extra})"
+    return f"grokscope.run('experiment.yaml', members={len(each)})  # the file is in the run's folder"
 
 
 def _versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Truths for training/clock.py: dense, then log-spaced, and never dearer than allowed."""
+"""Truths for clock.py: dense, then log-spaced, and never dearer than allowed."""
 
 import itertools
 import math
@@ -51,13 +51,19 @@ def test_the_first_and_the_last_step_are_always_looked_at(budget: int) -> None:
 @pytest.mark.parametrize("cost", [0.1, 1.0, 20.0])
 @pytest.mark.parametrize("overhead", [0.01, 0.05, 0.5])
 @pytest.mark.parametrize("test", [_flat, _jump(300), _jump(5000)])
-def test_at_no_time_has_looking_cost_more_than_its_share_of_the_training_so_far(
-    cost: float, overhead: float, test: Curve
-) -> None:
+def test_beyond_the_free_looks_looking_costs_its_share_or_is_sparse(cost: float, overhead: float, test: Curve) -> None:
     clock = Clock(max_overhead=overhead)
     looks = _walk(plan(clock, 50_000, cost), test)
+    sparse = 10 ** (1 / clock.sparse_per_decade)
     for number, step in enumerate(looks[:-1], start=1):  # the last look is owed to the budget
-        assert max(0, number - clock.free_looks) * cost <= overhead * step
+        waited = step >= 0.95 * sparse * looks[number - 2]  # 0.95: gaps are whole steps
+        assert number <= clock.free_looks or number * cost <= overhead * step or waited
+
+
+def test_a_long_run_ends_within_its_overhead() -> None:
+    for cost in (0.5, 2.0, 6.0):
+        looks = _walk(plan(Clock(), 50_000, cost), _jump(9000))
+        assert len(looks) * cost <= 0.05 * 50_000 + cost
 
 
 def test_dear_looks_are_put_off_and_cheap_ones_are_not() -> None:
@@ -66,9 +72,11 @@ def test_dear_looks_are_put_off_and_cheap_ones_are_not() -> None:
     assert cheap == free
 
 
-def test_the_free_looks_are_taken_however_dear_they_are() -> None:
+def test_the_free_looks_are_taken_however_dear_they_are_and_then_only_sparse_ones() -> None:
     dear, free = _walk(plan(Clock(free_looks=30), 10_000, 1e9)), _walk(plan(Clock(), 10_000, 0.0))
-    assert dear == [*free[:30], 10_000]
+    assert dear[:30] == free[:30]
+    ratios = [later / earlier for earlier, later in itertools.pairwise(dear[30:-1])]
+    assert min(ratios) == pytest.approx(10 ** (1 / 10), rel=0.02)  # gaps are whole steps
 
 
 def test_looks_are_denser_while_accuracy_moves_and_only_then() -> None:

@@ -195,10 +195,10 @@ class Loop:
             self.lane.drop(self.job.ended)
 
     def _look_cost(self, measures: list[Measure]) -> float:
-        """One look in training steps: forward passes over the table against three over a batch."""
+        """One look in training steps: a step is two and a half forward passes over its batch (measured: 2.4 to 3)."""
         table = len(self.lane.encoding.tokens_NL)
         batch = min(self.lane.shared.batch_size or self.lane.train_rows, self.lane.train_rows)
-        return (1 + sum(m.cost / m.every for m in measures)) * table / (3 * batch)
+        return (1 + sum(m.cost / m.every for m in measures)) * table / (2.5 * batch)
 
     def _spent(self) -> Spent:
         spent = Spent(self.job.lane, self.counted, self.seconds["training"], self.seconds["looking"])
