@@ -56,7 +56,7 @@ class Bar:
             TextColumn("{task.fields[step]}"),
             TextColumn("train {task.fields[train]}  [bold]test {task.fields[test]}"),
             TimeElapsedColumn(),
-            TextColumn("ETA"),
+            TextColumn("ETA at most" if experiment.stop_after_grok else "ETA"),
             TimeRemainingColumn(),
             console=self.console,
             disable=not self.live,
