@@ -20,7 +20,7 @@ from grokscope.phases import (
     label,
     read_phases,
 )
-from grokscope.testing import CHANCE, LOOKS, PLANTED, planted_trace
+from grokscope.testing.detector import CHANCE, LOOKS, PLANTED, planted_trace
 from grokscope.trace import Trace
 
 RULE = EventRule()
