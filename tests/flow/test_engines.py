@@ -66,6 +66,14 @@ def test_members_of_different_train_size_get_lanes_of_their_own(tmp_path):
     assert [m["steps"] for m in run.summary()["members"]] == [20, 20, 20]
 
 
+def test_unordered_splits_may_differ_by_a_row_and_still_run_stacked(tmp_path):
+    experiment = small(**{"task.split": "unordered", "budget": 10})
+    plan = make_plan(experiment.members(6), "stacked", "cpu")
+    assert len(plan.lanes) == 2, "seeds 0-5 of this task give both sizes"
+    run = grokscope.run(experiment, 6, store=tmp_path, engine="stacked", progress=False)
+    assert [m["steps"] for m in run.summary()["members"]] == [10] * 6
+
+
 def test_a_member_that_leaves_early_does_not_disturb_the_others(tmp_path):
     experiment = small(batch_size=None, budget=60)
     lane = Lane(list(enumerate(experiment.members(3))))

@@ -87,9 +87,7 @@ def make_plan(experiments: Sequence[Experiment], engine: EngineName = "auto", de
     if choice == "stacked":
         sizes: dict[int, list[int]] = {}
         for number, experiment in enumerate(experiments):
-            sizes.setdefault(int(experiment.task.train_fraction * len(experiment.task.table.answers_N)), []).append(
-                number
-            )
+            sizes.setdefault(experiment.task.divide(experiment.seeds).size("train"), []).append(number)
         return Plan("stacked", tuple(tuple(lane) for lane in sizes.values()), 1, 1, where, why)
     lanes = tuple((number,) for number in range(count))
     if choice == "pooled":

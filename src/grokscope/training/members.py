@@ -51,11 +51,6 @@ class Lane:
         self.steps = 0
         self._wire()
 
-    @property
-    def parameters(self) -> int:
-        """P, parameters of one member."""
-        return self.theta_SP.shape[1]
-
     def step(self) -> Tensor:
         """One optimizer step of all members; returns their training losses before it, (S,)."""
         tokens, targets = self._batch()
@@ -72,11 +67,6 @@ class Lane:
                 change.weights(self.theta_SP, state, self.steps)
         self.steps += 1
         return losses.detach()
-
-    def snapshots(self) -> Iterator[tuple[int, Snapshot]]:
-        """(number, snapshot) of each member in turn; a snapshot is valid until the next one is asked for."""
-        for s, number in enumerate(self.numbers):
-            yield number, self.snapshot(s, self.theta_SP[s], self.steps)
 
     def snapshot(self, s: int, theta_P: Tensor, step: int, network: Network | None = None) -> Snapshot:
         """What measures see of member ``s`` with the weights ``theta_P``."""
