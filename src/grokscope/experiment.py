@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -71,8 +71,6 @@ class Experiment(Spec):
     about: str = ""
     """One line for ``grokscope ls experiments``."""
 
-    sources: ClassVar[tuple[Source, ...]] = ()
-
     @model_validator(mode="after")
     def _fits_together(self) -> "Experiment":
         if not any(isinstance(measure, Fit) for measure in self.measures):
@@ -119,6 +117,6 @@ class Experiment(Spec):
 
     def citations(self) -> list[Source]:
         """Every source that this experiment rests on, in order of use."""
-        parts: tuple[Task | Model | Optimizer | Intervention | Measure, ...]
-        parts = (self.task, self.model, self.optimizer, *self.interventions, *self.measures)
+        parts: tuple[Task | Model | Optimizer | Intervention | Measure | LabelRule, ...]
+        parts = (self.task, self.model, self.optimizer, *self.interventions, *self.measures, self.labels)
         return list(dict.fromkeys(source for part in parts for source in part.sources))

@@ -9,7 +9,7 @@ import numpy as np
 
 from grokscope.experiment import Experiment
 from grokscope.phases import Phases, read_phases
-from grokscope.spec import build
+from grokscope.spec import build, flatten
 from grokscope.store import RunFolder
 from grokscope.trace import Trace
 
@@ -40,12 +40,18 @@ class Record:
         e = self.experiment
         return read_phases(self.trace, e.task.chance, e.events, e.labels)
 
+    @cached_property
+    def differing(self) -> list[str]:
+        """The dotted fields, other than the seed, in which members differ."""
+        flat = [flatten(member.to_dict()) for member in self.members]
+        fields = dict.fromkeys(field for one in flat for field in one if field != "seed")
+        return [f for f in fields if any(one.get(f) != flat[0].get(f) for one in flat)]
+
     @property
     def overrides(self) -> list[dict[str, Any]]:
-        """What differs from the first member, per member, by dotted field."""
-        fields = ("seed", "optimizer.lr", "optimizer.weight_decay", "model.init_scale", "task.train_fraction")
-        plain = [{f: _get(m.to_dict(), f) for f in fields} for m in self.members]
-        return [{f: one[f] for f in fields if f == "seed" or one[f] != plain[0][f]} for one in plain]
+        """Seed and differing fields of every member, by dotted field."""
+        flat = [flatten(member.to_dict()) for member in self.members]
+        return [{f: one.get(f) for f in ("seed", *self.differing)} for one in flat]
 
     def summary(self) -> dict[str, Any]:
         """What ``grokscope run --json`` prints."""
@@ -119,12 +125,6 @@ def _count(k: int, n: int, verb: str) -> str:
     if k == n:
         return f"{'Both' if n == 2 else f'All {words.get(n, str(n)).lower()}'} members {verb}"
     return f"{k} of {n} members {verb}" if k else f"None of {n} members {verb}"
-
-
-def _get(data: Mapping[str, Any], path: str) -> Any:
-    for part in path.split("."):
-        data = data[part]
-    return data
 
 
 def _json_number(value: float) -> float | None:

@@ -182,6 +182,10 @@ def resume(name: str, *, store: str | Path = "runs", at: int | None = None, prog
     with folder.writer() as writer:
         ended = folder.ended()
         meta = folder.meta()
+        if "plan" not in meta:
+            raise BadInput(
+                f"run {folder.name} was killed before it began; start it again: grokscope run {experiment.name}"
+            )
         plan = Plan.from_dict(meta["plan"])
         find_device(plan.device)
         jobs = []

@@ -21,10 +21,9 @@ def print_run(record: Record, folder: RunFolder) -> None:
     console = Console()
     console.print(Text(record.sentence(), style="bold"))
     summary = record.summary()
-    fields = [f for f in dict.fromkeys(f for one in record.overrides for f in one) if f != "seed"]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("seed", justify="right")
-    for field in fields:
+    for field in record.differing:
         table.add_column(field, justify="right")
     table.add_column("label")
     for name in ("memorised", "generalised", "delay", "ratio", "test", "steps"):
@@ -32,7 +31,7 @@ def print_run(record: Record, folder: RunFolder) -> None:
     for m in summary["members"]:
         table.add_row(
             str(m["seed"]),
-            *(f"{m.get(f, record.overrides[0].get(f, '')):g}" if f in m else "same" for f in fields),
+            *(f"{m[f]:g}" if isinstance(m[f], float) else str(m[f]) for f in record.differing),
             Text(m["label"], style=STYLES.get(m["label"], "")),
             _event(m["t_train"], m["steps"]),
             _event(m["t_test"], m["steps"]),
@@ -47,6 +46,8 @@ def print_run(record: Record, folder: RunFolder) -> None:
     status = record.meta.get("status")
     if status != "finished":
         console.print(f"status  {status}: grokscope resume {record.name} continues it", highlight=False)
+    if saved := [f"{c.step:,}" for c in folder.checkpoints()]:
+        console.print(f"saved   checkpoints at step {', '.join(saved)}", highlight=False)
     looking = summary["looking_share"]
     share = "" if looking is None else f", looking {100 * looking:.0f} %"
     cost = "" if summary["ms_per_step"] is None else f" · {summary['ms_per_step']:.3g} ms a step and member"

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.flow.sample import sample
 
 from grokscope.report import write_page
-from grokscope.report.sample import sample
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = (

@@ -60,7 +60,9 @@ def test_run_show_export_report_cite_ls_tell_one_story(command, recipe, tmp_path
     assert header.startswith("member,step,")
     assert "test/loss" in header
     assert f"{len(rows):,} rows" in out
-    assert "nanda2023progress" in command("cite", name, "--store", store)[1]
+    cited = command("cite", name, "--store", store)[1]
+    assert "nanda2023progress" in cited
+    assert "liu2022effective" in cited, "the labels are Liu's"
     assert command("report", name, "--store", store, "--out", tmp_path / "page.html")[0] == 0
     assert "<html" in (tmp_path / "page.html").read_text()[:2000].lower()
     assert json.loads(command("resume", name, "--store", store, "--json")[1])["members"] == told["members"]
@@ -210,3 +212,23 @@ def test_doctor_is_content_here(command, tmp_path):
     told = json.loads(out)
     assert code == 0, told
     assert {check["name"] for check in told["checks"]} >= {"torch", "torchvision", "store", "arithmetic"}
+
+
+def test_a_run_killed_before_it_began_is_one_line(command, recipe, tmp_path):
+    command("run", recipe, "--store", tmp_path, "--json")
+    next(tmp_path.glob("*/meta.json")).unlink()
+    code, _, err = command("resume", "small", "--store", tmp_path)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "killed before it began" in err
+
+
+def test_members_that_differ_in_more_than_the_seed_show_it(tmp_path, capsys):
+    import grokscope
+    from grokscope.terminal import print_run
+
+    overrides = [{"seed": 0, "optimizer.lr": 1e-2}, {"seed": 0, "optimizer.lr": 2e-3}]
+    run = grokscope.run(small_mlp(budget=20), overrides, store=tmp_path, progress=False)
+    assert run.record.overrides == overrides
+    print_run(run.record, run.folder)
+    assert "0.002" in capsys.readouterr().out
+    assert "0.002" in run.report(tmp_path / "page.html").read_text()

@@ -17,10 +17,10 @@ from grokscope.report import look, png_of_run, svg_of_run, write_page
 from grokscope.report.curves import axis_offset, edges, median, representative
 from grokscope.report.page import render
 from grokscope.report.panels import delay
-from grokscope.report.sample import sample
 from grokscope.report.spectrum import circularity
 from grokscope.tasks import ModularArithmetic, PermutationGroup
 from grokscope.trace import Trace
+from tests.flow.sample import sample
 
 EMPTY = Record("empty-000000", Experiment(name="empty"), [Experiment(name="empty")], Trace(), {"status": "running"}, {})
 

@@ -17,7 +17,8 @@ from grokscope.sources import Source
 from grokscope.tasks.base import Table, Task
 
 # The authors of Power et al. share one vocabulary among all their tasks: <eos>, =, the operators
-# and the 120 elements of S5 stand beside the numbers, and only some of them ever occur.
+# and the 120 elements of S5 stand beside the numbers, and only some of them ever occur. Versions of
+# their code differ in the number of operators; 14 is a reconstruction.
 POWER_OPERATORS = 14
 POWER_PERMUTATIONS = 120
 

@@ -2,8 +2,8 @@
 
 Differences from the paper:
     1. Training rows are floor(f · N); the authors' code rounds.
-    2. The vocabulary holds as many tokens as theirs, but rows of tokens that never occur are only
-       decayed, never read (as in theirs).
+    2. The vocabulary is shared among tasks as theirs is, with 14 operators (reconstruction: versions of
+       their code differ); embeddings of tokens that never occur are decayed and never read.
     3. The split is drawn from the run's seed; their data module always shuffles with seed 0.
     4. Mini-batches are drawn without replacement in a fresh order each epoch.
 """

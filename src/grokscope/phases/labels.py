@@ -1,5 +1,7 @@
 """One word for what a member did: Liu's four phases."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from grokscope.phases.events import Events
@@ -17,13 +19,12 @@ class LabelRule(Spec):
     a huge number for the paper's rule alone).
     """
 
+    sources: ClassVar[tuple[Source, ...]] = (Source("liu2022effective", "App. A, Table 1"),)
+
     delay: int = Field(default=1000, ge=0)
     """Steps between the events that make it grokking. [Liu et al. 2022, Table 1]"""
     ratio: float = Field(default=3.0, ge=1.0)
     """t_test / t_train that makes it grokking whatever the steps (ours)."""
-
-
-SOURCE = Source("liu2022effective", "App. A, Table 1")
 
 
 def label(events: Events, rule: LabelRule) -> str:

@@ -18,15 +18,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from grokscope.phases.events import Events
-from grokscope.sources import Source
 from grokscope.trace import Floats, Steps, Trace
 
 DROP = 0.1
+"""Share of the log fall that starts cleanup (ours)."""
 RISE = 1.0
-"""Nats: the paper's own wording of a visible rise (PAPERS: 'at least 1 nat above its minimum')."""
+"""Nats above its minimum that make a rise of the excluded loss (ours)."""
 
 NAMES = ("memorization", "circuit formation", "cleanup", "plateau", "transition", "generalised")
-SOURCE = Source("nanda2023progress", "Sec. 5.2, Fig. 7")
 
 
 @dataclass(frozen=True)

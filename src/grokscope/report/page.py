@@ -59,7 +59,7 @@ def render(record: Record) -> str:
         status=story.status(record),
         panels=drawn,
         static=Markup(svg_of_run(record, heading=False)) if drawn else "",
-        fields=[tables.SHORT_FIELDS.get(f, f) for f in tables.member_fields(record)],
+        fields=[tables.SHORT_FIELDS.get(f, f) for f in record.differing],
         rows=tables.member_rows(record),
         rules=tables.rules(record),
         measures=[] if member is None else tables.measure_rows(record, member),

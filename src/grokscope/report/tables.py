@@ -17,22 +17,15 @@ SHORT_FIELDS = {
 }
 
 
-def member_fields(record: Record) -> list[str]:
-    """The fields, other than the seed, in which members differ."""
-    return [f for f in dict.fromkeys(f for one in record.overrides for f in one) if f != "seed"]
-
-
 def member_rows(record: Record) -> list[dict[str, Any]]:
     """One row per member; what did not happen by the end is open: ``> 1,500``."""
     seen = {p.member: p for p in record.phases}
-    fields = member_fields(record)
     rows = []
-    for number, one in enumerate(record.members):
-        data = one.to_dict()
+    for number, one in enumerate(record.overrides):
         row: dict[str, Any] = {
             "member": number,
-            "seed": one.seed,
-            "differs": [f"{_get(data, f):g}" for f in fields],
+            "seed": one["seed"],
+            "differs": [look.number(one[f]) if isinstance(one[f], float) else str(one[f]) for f in record.differing],
             "note": record.ended.get(number, {}).get("note") or "",
         }
         rows.append(row | _events(record, seen[number]) if number in seen else row | {"label": ""})
@@ -186,9 +179,3 @@ def _events(record: Record, p: Phases) -> dict[str, Any]:
         "censored": e.censored,
         "odd": ", ".join(dict.fromkeys(a.name for a in p.anomalies)),
     }
-
-
-def _get(data: Any, path: str) -> Any:
-    for part in path.split("."):
-        data = data[part]
-    return data

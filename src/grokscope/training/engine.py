@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
@@ -14,10 +14,10 @@ from grokscope.training.members import Lane
 
 EngineName = Literal["auto", "stacked", "pooled", "looped"]
 STACK_BELOW_MS = 0.5
-"""On a CPU stacking pays below about half a millisecond a step; above it the cache is lost."""
+"""On a CPU stacking pays below about half a millisecond a step (ours); above it the cache is lost."""
 
 THREADS_ABOVE_MS = 5.0
-"""A member alone uses all cores when one step is long enough to be shared; below, waiting costs more."""
+"""A member alone uses all cores when one step is long enough to be shared (ours)."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """For meta.json, from which a resumed run takes the same plan."""
-        return {
-            "engine": self.engine,
-            "lanes": [list(lane) for lane in self.lanes],
-            "workers": self.workers,
-            "threads": self.threads,
-            "device": self.device,
-            "why": self.why,
-        }
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Plan":

@@ -195,7 +195,7 @@ class Loop:
             self.lane.drop(self.job.ended)
 
     def _look_cost(self, measures: list[Measure]) -> float:
-        """One look in training steps: a step is two and a half forward passes over its batch (measured: 2.4 to 3)."""
+        """One look in training steps, a step taken as 2.5 forward passes: on the safe side of benchmarks/looks.py."""
         table = len(self.lane.encoding.tokens_NL)
         batch = min(self.lane.shared.batch_size or self.lane.train_rows, self.lane.train_rows)
         return (1 + sum(m.cost / m.every for m in measures)) * table / (2.5 * batch)
