@@ -4,10 +4,11 @@ import re
 
 import pytest
 
+from grokscope.experiment import Experiment
 from grokscope.measures import MEASURES
 from grokscope.models import MODELS
 from grokscope.optim import OPTIMIZERS
-from grokscope.phases import labels, segments
+from grokscope.phases import LabelRule
 from grokscope.sources import BIBLIOGRAPHY, Source, bibtex
 from grokscope.spec import Spec
 from grokscope.tasks import TASKS
@@ -18,9 +19,9 @@ def test_every_source_of_a_shipped_class_is_in_the_bibliography(cls: type[Spec])
     assert {source.key for source in cls.sources} <= set(BIBLIOGRAPHY)  # type: ignore[attr-defined]
 
 
-def test_the_rules_of_the_phases_are_in_the_bibliography() -> None:
-    assert labels.SOURCE.reference.year == 2022
-    assert segments.SOURCE.reference.year == 2023
+def test_an_experiment_cites_the_rule_of_its_labels() -> None:
+    assert {source.key for source in LabelRule.sources} == {"liu2022effective"}
+    assert set(LabelRule.sources) <= set(Experiment().citations())
 
 
 @pytest.mark.parametrize("key", BIBLIOGRAPHY)
