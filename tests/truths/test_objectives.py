@@ -39,7 +39,7 @@ def test_the_loss_of_a_constant_guess_is_known(objective: Objective) -> None:
 
 def _loss_and_slope(margin: float, precision: str, logits: torch.dtype = torch.float32) -> tuple[float, float]:
     z = torch.tensor([[margin, 0.0]], dtype=logits, requires_grad=True)
-    loss = CrossEntropy(softmax_precision=precision).per_token(z, torch.tensor([0]))[0]
+    loss = CrossEntropy(softmax=precision).per_token(z, torch.tensor([0]))[0]
     (slope,) = torch.autograd.grad(loss, z)
     return loss.item(), slope[0, 0].item()
 
@@ -56,6 +56,26 @@ def test_softmax_collapses_in_float32_and_not_in_float64() -> None:
 def test_the_loss_collapses_where_the_docstring_says() -> None:
     assert _loss_and_slope(15.0, "float32")[0] > 0 == _loss_and_slope(17.5, "float32")[0]
     assert _loss_and_slope(35.0, "float64")[0] > 0 == _loss_and_slope(38.0, "float64")[0]
+    assert _loss_and_slope(85.0, "safe")[0] > 0 == _loss_and_slope(110.0, "safe")[0]
+
+
+@pytest.mark.parametrize("margin", [-200.0, -20.0, 0.0, 0.3, 5.0, 25.0, 60.0, 85.0])
+def test_the_safe_form_keeps_its_digits_in_float32(margin: float) -> None:
+    loss, slope = _loss_and_slope(margin, "safe")
+    want = math.log1p(math.exp(-margin)) if margin > -100 else -margin
+    assert loss == pytest.approx(want, rel=1e-5)
+    assert slope == pytest.approx(-1 / (1 + math.exp(margin)) if margin < 40 else -math.exp(-margin), rel=1e-5)
+
+
+def test_the_safe_form_can_be_differentiated_twice_and_stacked() -> None:
+    z, y = LOGITS.flatten(0, 1).clone().requires_grad_(), TARGETS.flatten()
+    assert torch.autograd.gradcheck(lambda z: CrossEntropy().per_token(z, y), (z,))
+    assert torch.autograd.gradgradcheck(lambda z: CrossEntropy().per_token(z, y), (z,))
+    stacked = torch.func.vmap(CrossEntropy().per_token)(LOGITS, TARGETS)
+    torch.testing.assert_close(stacked, CrossEntropy().per_token(z, y).view(6, 2), rtol=1e-15, atol=0)
+    grads = torch.func.vmap(torch.func.grad(lambda z, y: CrossEntropy().per_token(z, y).sum()))(LOGITS, TARGETS)
+    want = torch.autograd.grad(F.cross_entropy(z, y, reduction="sum"), z)[0].view(LOGITS.shape)
+    torch.testing.assert_close(grads, want, rtol=1e-12, atol=1e-15)
 
 
 def test_softmax_is_never_taken_below_the_precision_of_the_logits() -> None:

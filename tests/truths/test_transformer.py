@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from grokscope.models import Network, Transformer
-from grokscope.models.attention import Attention
-from grokscope.models.transformer import sinusoids
+from grokscope.models import Network, Transformer, attention
+from grokscope.models.stream import Group, Prefixes, Stream
+from grokscope.models.transformer import Block, sinusoids
+from grokscope.objectives import CrossEntropy
 from grokscope.seeds import Seeds
 from grokscope.tasks import ModularArithmetic, PermutationGroup, Task
 
@@ -66,10 +67,30 @@ def _weights(network: Network) -> dict[str, Tensor]:
     return dict(network.named_parameters()) | dict(network.named_buffers())
 
 
+ROADS = {
+    "chosen": {},
+    "lookups": {"LOOKUP": -1e9, "collapse": True},
+    "collapsed": {"LOOKUP": 1e9, "collapse": True},
+    "one by one": {"collapse": False},
+    "all at once": {"LONG": 1},
+}
+"""The ways to take the same products; which one is taken depends on the sizes, so here each is forced."""
+
+
+@pytest.fixture(params=ROADS, autouse=True)
+def road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    forced = dict(ROADS[request.param])
+    if "collapse" in forced:
+        collapse = forced.pop("collapse")
+        monkeypatch.setattr(Block, "collapsing_pays", lambda self, count, V: collapse)
+    for name, value in forced.items():
+        monkeypatch.setattr(attention, name, value)
+
+
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("norm", ["none", "post", "pre"])
 @pytest.mark.parametrize("sequence", ["pair", "equation"])
-@pytest.mark.parametrize("copies", [1, 3])  # more rows than pairs of tokens takes another road to the scores
+@pytest.mark.parametrize("copies", [1, 3])  # more rows than pairs of tokens: the pairs are tabulated
 def test_logits_and_gradients_are_those_of_the_plain_transformer(
     layers: int, norm: str, sequence: str, copies: int
 ) -> None:
@@ -108,15 +129,49 @@ def test_the_plain_transformer_agrees_on_a_group_and_on_single_rows(activation: 
 
 def test_attention_on_rows_is_torch_attention() -> None:
     generator = torch.Generator().manual_seed(0)
-    attention = Attention(12, 3).double()
+    layer = attention.Attention(12, 3).double()
     with torch.no_grad():
-        for parameter in attention.parameters():
+        for parameter in layer.parameters():
             parameter.normal_(generator=generator)
     x = torch.randn(5, 4, 12, generator=generator, dtype=torch.float64)
-    q, k, v = ((x @ w).unflatten(-1, (3, 4)).transpose(1, 2) for w in (attention.W_Q, attention.W_K, attention.W_V))
-    want = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2) @ attention.W_O
-    got = torch.stack(attention.on_rows(x, [0, 1, 2, 3]), 1)
+    q, k, v = ((x @ w).unflatten(-1, (3, 4)).transpose(1, 2) for w in (layer.W_Q, layer.W_K, layer.W_V))
+    want = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+    rows = [torch.arange(5)] * 4  # five tokens at each position, one per example
+    stream = Stream(x.transpose(0, 1).flatten(0, 1), (5,) * 4, Prefixes(rows, [5] * 4))
+    got = layer(stream, Group((0, 1, 2, 3), 5, False)).view(4, 5, 12).transpose(0, 1)
     torch.testing.assert_close(got, want, rtol=REORDERED, atol=REORDERED)
+
+
+def test_prefixes_are_tabulated_where_they_are_fewer_than_half_the_examples() -> None:
+    a, b = torch.cartesian_prod(torch.arange(7), torch.arange(7)).unbind(1)
+    zero = torch.zeros_like(a)
+    prefixes = Prefixes([zero, a, zero, b, zero], [1, 7, 1, 7, 1])
+    assert prefixes.sizes == [1, 7, 7]
+    assert [code.tolist() for code in prefixes.codes] == [zero.tolist(), a.tolist(), a.tolist()]
+    assert prefixes.groups(range(5)) == [
+        Group((0,), 1, True),
+        Group((1,), 7, True),
+        Group((2,), 7, True),
+        Group((3, 4), 49, False),
+    ]
+    doubled = Prefixes([torch.cat([row, row]) for row in (zero, a, zero, b, zero)], [1, 7, 1, 7, 1])
+    assert doubled.sizes == [1, 7, 7, 49, 49]
+    assert torch.equal(doubled.codes[4], torch.arange(49).repeat(2))
+
+
+def test_float32_gradients_of_the_papers_model_are_right_to_1e_6() -> None:
+    task = ModularArithmetic(modulus=113)
+    rows = torch.randperm(113 * 113, generator=torch.Generator().manual_seed(0))[:3830]
+    encoding = Transformer().encode(task, task.table)
+    tokens, targets = encoding.tokens_NL[rows], encoding.targets_NR[rows]
+    network = Transformer().build(task, Seeds(0).generator("init"))
+    grads = {}
+    for precision in (torch.float64, torch.float32):
+        network.to(precision)
+        loss = CrossEntropy()(network(tokens), targets)
+        grads[precision] = torch.autograd.grad(loss, list(network.parameters()))
+    for (name, _), exact, ours in zip(network.named_parameters(), *grads.values(), strict=True):
+        assert (ours.double() - exact).norm() / exact.norm() < 1e-6, name
 
 
 def test_nothing_reads_the_future() -> None:

@@ -18,7 +18,7 @@ from grokscope.tasks.base import Split, Task
 from grokscope.trace import Quantity
 
 Values = Mapping[str, float | NDArray[np.generic]]
-BATCH_ROWS = 2048  # rows per forward pass of a look: bounds memory, and larger ones miss the cache
+BATCH_ROWS = 15_000  # rows per forward pass of a look: bounds memory; the tables of a pass are made once per batch
 
 
 @dataclass

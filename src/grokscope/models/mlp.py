@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from grokscope.models.base import Encoding, Model, Network, Neurons
+from grokscope.models.base import Encoding, Model, Network, Neurons, padded
 from grokscope.sources import Source
 from grokscope.tasks.base import Table, Task
 
@@ -73,7 +73,8 @@ class MLPNetwork(Network):
         h = F.embedding(tokens_NL[:, 0], first) + F.embedding(tokens_NL[:, 1], second)
         for depth, activation in enumerate(self.activations):
             h = h + self.b[depth] if self.spec.bias else h
-            h = activation(h) @ self.W[depth + 1]
+            h = activation(h) @ padded(self.W[depth + 1], len(h))
+        h = h[:, : self.W[-1].shape[1]]
         h = h + self.b[-1] if self.spec.bias else h
         return (h * self.spec.output_scale if self.spec.output_scale != 1.0 else h)[:, None]
 

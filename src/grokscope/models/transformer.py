@@ -5,14 +5,16 @@ that are read, and only what lies between at every position.
 """
 
 import math
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from typing import ClassVar, Literal, cast
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from grokscope.models.attention import Attention
-from grokscope.models.base import Encoding, Model, Network, Neurons
+from grokscope.models.base import Encoding, Model, Network, Neurons, padded
+from grokscope.models.stream import Group, Stream
 from grokscope.sources import Source
 from grokscope.tasks.base import Table, Task
 
@@ -98,7 +100,7 @@ class Transformer(Model):
 
 
 class Block(nn.Module):
-    """Attention and MLP with their residual sums; ``read`` says at which positions."""
+    """Attention and MLP with their residual sums."""
 
     def __init__(self, spec: Transformer) -> None:
         super().__init__()
@@ -112,28 +114,39 @@ class Block(nn.Module):
         self.norm_attention = nn.LayerNorm(spec.width) if spec.norm != "none" else nn.Identity()
         self.norm_mlp = nn.LayerNorm(spec.width) if spec.norm != "none" else nn.Identity()
 
-    def on_tables(self, tables: list[Tensor], rows_LN: list[Tensor], read: list[int]) -> Tensor:
-        """(N, Q, D) from the (token, position) tables."""
-        seen = [self.norm_attention(t) for t in tables] if self.norm == "pre" else tables
-        mixed = self.attention.on_tables(seen, rows_LN, read)
-        residual = [
-            t[:1] if len(t) == 1 else nn.functional.embedding(rows_LN[q], t) for q, t in ((q, tables[q]) for q in read)
-        ]
-        return self._mlp(torch.stack([r + m for r, m in zip(residual, mixed, strict=True)], 1))
+    def forward(self, x: Stream, groups: Sequence[Group]) -> Stream:
+        """The stream after this block, at the groups' positions."""
+        return x.after(self.mlp(self.attend(x, groups)), groups)
 
-    def on_rows(self, x_NLD: Tensor, read: list[int]) -> Tensor:
-        """(N, Q, D) from rows of the residual stream."""
-        seen = self.norm_attention(x_NLD) if self.norm == "pre" else x_NLD
-        mixed = self.attention.on_rows(seen, read)
-        return self._mlp(torch.stack([x_NLD[:, q] + m for q, m in zip(read, mixed, strict=True)], 1))
+    def attend(self, x: Stream, groups: Sequence[Group]) -> Tensor:
+        """Stream plus attention, (R, D), position after position."""
+        seen = x.normed(self.norm_attention) if self.norm == "pre" else x
+        mixed = torch.cat([self.attention(seen, group) for group in groups])
+        residual = [x.spread(x.parts[q], q, g).expand(g.count, -1) for g in groups for q in g.positions]
+        return torch.cat(residual) + mixed @ self.attention.W_O
 
-    def _mlp(self, x_NQD: Tensor) -> Tensor:
-        if self.norm == "post":
-            x_NQD = self.norm_attention(x_NQD)
-        y = self.norm_mlp(x_NQD) if self.norm == "pre" else x_NQD
+    def mlp(self, x: Tensor) -> Tensor:
+        """The MLP with its residual sum and the LayerNorms, on rows of the stream (…, D)."""
+        x = self.norm_attention(x) if self.norm == "post" else x
+        y = self.norm_mlp(x) if self.norm == "pre" else x
         h = self.neurons(y @ self.W_in + self.b_in if self.b_in is not None else y @ self.W_in)
-        x_NQD = x_NQD + (h @ self.W_out + self.b_out if self.b_out is not None else h @ self.W_out)
-        return self.norm_mlp(x_NQD) if self.norm == "post" else x_NQD
+        x = x + (h @ self.W_out + self.b_out if self.b_out is not None else h @ self.W_out)
+        return self.norm_mlp(x) if self.norm == "post" else x
+
+    def read_out(self, x: Stream, groups: Sequence[Group], W_U: Tensor) -> Tensor:
+        """Logits (M, Q, V) without LayerNorm: W_O W_in, W_O W_U and W_out W_U are multiplied first."""
+        constant = None if self.b_out is None else self.b_out @ W_U
+        both = [self.attention.through(x, g, (self.W_in, W_U), (self.b_in, constant)) for g in groups]
+        pre, direct = (
+            torch.stack(parts, 1) if len(groups) > 1 else parts[0][:, None] for parts in zip(*both, strict=True)
+        )
+        return direct + self.neurons(pre) @ (self.W_out @ W_U)
+
+    def collapsing_pays(self, count: int, V: int) -> bool:
+        """Whether :meth:`read_out` takes fewer multiplications than one map after the other, on so many rows."""
+        D, H = self.W_in.shape
+        one_by_one = count * D * (D + 2 * H + V)
+        return count * (D * (H + V) + H * V) + D * D * (H + V) + H * D * V < one_by_one
 
 
 class TransformerNetwork(Network):
@@ -166,14 +179,18 @@ class TransformerNetwork(Network):
 
     def forward(self, tokens_NL: Tensor) -> Tensor:
         """Logits (N, R, V) at the read positions."""
-        tables = [self.W_E[r.start : r.stop] + self.W_pos[i] for i, r in enumerate(self.slots)]
-        rows = [tokens_NL[:, i] - r.start for i, r in enumerate(self.slots)]
-        every = list(range(max(self.read) + 1))
-        x = None
-        for depth, block in enumerate(self.blocks):
-            read = self.read if depth == len(self.blocks) - 1 else every
-            x = block.on_tables(tables, rows, read) if x is None else block.on_rows(x, read)  # type: ignore[operator]
-        return self.norm_final(x) @ self.W_U  # type: ignore[no-any-return]
+        x = Stream.of_embeddings(self.W_E, self.W_pos, self.slots, tokens_NL)
+        between = x.prefixes.groups(range(max(self.read) + 1))
+        *first, last = cast(Sequence[Block], self.blocks)
+        for block in first:
+            x = block(x, between)
+        count, V = len(tokens_NL), self.W_U.shape[1]
+        W_U = padded(self.W_U, count)
+        if self.spec.norm == "none" and last.collapsing_pays(count * len(self.read), V):
+            return last.read_out(x, [Group((q,), count, False) for q in self.read], W_U)[..., :V]
+        rows = last.attend(x, [Group(tuple(self.read), count, False)])
+        rows_NRD = rows.unflatten(0, (len(self.read), count)).transpose(0, 1)
+        return (self.norm_final(last.mlp(rows_NRD)) @ W_U)[..., :V]
 
     def initialise(self, generator: torch.Generator) -> None:
         """As ``init`` says; LayerNorms start at scale 1 and shift 0."""

@@ -2,8 +2,10 @@
 
 from typing import ClassVar
 
+import torch
 from pydantic import Field
 from torch import Tensor
+from torch.optim.adamw import adamw
 
 from grokscope.optim.base import Optimizer
 from grokscope.sources import Source
@@ -38,6 +40,9 @@ class AdamW(Optimizer):
         self, theta: Tensor, grad: Tensor, state: dict[str, Tensor], step: int, lr: Tensor, weight_decay: Tensor
     ) -> None:
         """One step in place."""
+        if theta.device.type == "cpu":
+            self._fused(theta, grad, state, step, lr, weight_decay)
+            return
         beta1, beta2 = self.betas
         m, v = state["first_moment"], state["second_moment"]
         m.mul_(beta1).add_(grad, alpha=1 - beta1)
@@ -45,3 +50,33 @@ class AdamW(Optimizer):
         denominator = v.sqrt().div_((1 - beta2 ** (step + 1)) ** 0.5).add_(self.eps)
         theta.mul_(1 - lr * weight_decay)
         theta.addcdiv_(m * (-lr / (1 - beta1 ** (step + 1))), denominator)
+
+    def _fused(
+        self, theta: Tensor, grad: Tensor, state: dict[str, Tensor], step: int, lr: Tensor, weight_decay: Tensor
+    ) -> None:
+        """torch's kernel of the same rule in one pass over memory: once for each (lr, decay) among the members."""
+        members: dict[tuple[float, float], list[int]] = {}
+        for s, both in enumerate(zip(lr.flatten().tolist(), weight_decay.flatten().tolist(), strict=True)):
+            members.setdefault(both, []).append(s)
+        for (rate, decay), rows in members.items():
+            whole = len(rows) == len(theta)
+            weights, grads, m, v = (
+                [buffer] if whole else [buffer[s] for s in rows]
+                for buffer in (theta, grad, state["first_moment"], state["second_moment"])
+            )
+            adamw(
+                weights,
+                grads,
+                m,
+                v,
+                [],
+                [torch.tensor(float(step)) for _ in weights],
+                fused=True,
+                lr=rate,
+                beta1=self.betas[0],
+                beta2=self.betas[1],
+                weight_decay=decay,
+                eps=self.eps,
+                amsgrad=False,
+                maximize=False,
+            )

@@ -87,7 +87,7 @@ def _check_stacking(model: Model, task: Task, tokens: Tensor, targets: Tensor) -
         raise AssertionError(f"{type(model).__name__}: cannot run stacked ({' '.join(str(error).split())}).") from error
     looped = torch.stack([member(tokens) for member in members])
     hold(close(stacked, looped), model, "stacked members differ from members one by one in their logits")
-    objective = CrossEntropy(softmax_precision="float64")
+    objective = CrossEntropy(softmax="float64")
     losses = [objective(logits, targets) for logits in stacked]
     together = torch.autograd.grad(torch.stack(losses).sum(), list(parameters.values()), allow_unused=True)
     for i, member in enumerate(members):

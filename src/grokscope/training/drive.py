@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import torch
-
 from grokscope.experiment import Experiment
 from grokscope.progress import Reporter
 from grokscope.store import RunFolder, Writer
 from grokscope.training.engine import Plan
 from grokscope.training.looks import remove_looks
 from grokscope.training.loop import Loop
+from grokscope.training.memory import keep_freed_memory, threads
 from grokscope.training.messages import Ended, Job, LaneDone, Look, Message, Saved, Skipped, Spent, Tick
 from grokscope.training.pool import Pool
 
@@ -93,17 +92,14 @@ def drive(
     return outcome
 
 
-def _here(jobs: Sequence[Job], threads: int, stop: Callable[[], bool]) -> Iterator[Message]:
+def _here(jobs: Sequence[Job], on: int, stop: Callable[[], bool]) -> Iterator[Message]:
     """The lanes one after another in this process, with the plan's threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    keep_freed_memory()
+    with threads(on):
         for job in jobs:
             if stop():
                 return
             yield from Loop(job, stop).run()
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -44,6 +44,8 @@ class Lane:
         networks = [e.model.build(e.task, e.seeds.generator("init")).to(self.device, dtype) for e in self.experiments]
         self.probe = networks[0]
         """Structure for snapshots: its parameters are pointed at one member's row."""
+        self.network = shared.model.skeleton(shared.task).to(self.device, dtype)
+        """Structure for training; a member alone has its weights here."""
         self.shapes = {name: p.shape for name, p in self.probe.named_parameters()}
         self.theta_SP = torch.stack([flatten(network) for network in networks])
         self.state = shared.optimizer.start(self.theta_SP)
@@ -53,7 +55,7 @@ class Lane:
 
     def step(self) -> Tensor:
         """One optimizer step of all members; returns their training losses before it, (S,)."""
-        tokens, targets = self._batch()
+        tokens, targets = self.batch()
         with self._precision():
             losses = self._losses(tokens, targets)
         grads = torch.autograd.grad(losses.sum(), list(self.leaves.values()))
@@ -110,10 +112,13 @@ class Lane:
         self.grad_SP = torch.zeros_like(self.theta_SP)
         self.lr_S1 = self.theta_SP.new_tensor([[e.optimizer.lr] for e in self.experiments])
         self.decay_S1 = self.theta_SP.new_tensor([[e.optimizer.weight_decay] for e in self.experiments])
-        lead = () if count == 1 else (count,)
         self.leaves: dict[str, Tensor] = {}
-        for name, columns, shape in layout(self.shapes):
-            self.leaves[name] = self.theta_SP[:, columns].view(*lead, *shape).detach().requires_grad_()
+        if count == 1:
+            point(self.network, self.theta_SP[0], self.shapes)
+            self.leaves.update(self.network.named_parameters())
+        else:
+            for name, columns, shape in layout(self.shapes):
+                self.leaves[name] = self.theta_SP[:, columns].view(count, *shape).detach().requires_grad_()
         rows = [split.rows["train"] for split in self.splits]
         self._train = [
             (self.encoding.tokens_NL[r], self.encoding.targets(split.answers_N)[r])
@@ -123,17 +128,19 @@ class Lane:
         self._orders: tuple[int, list[Tensor]] = (-1, [])
 
     def _losses(self, tokens: Tensor, targets: Tensor) -> Tensor:
-        def one(leaves: dict[str, Tensor], tokens_NL: Tensor, targets_NR: Tensor) -> Tensor:
-            logits = functional_call(self.probe, leaves, (tokens_NL,))
+        def loss(logits_NRV: Tensor, targets_NR: Tensor) -> Tensor:
             for change in self.shared.interventions:
-                logits = change.logits(logits)
-            return self.shared.objective(logits, targets_NR)
+                logits_NRV = change.logits(logits_NRV)
+            return self.shared.objective(logits_NRV, targets_NR)
+
+        def one(leaves: dict[str, Tensor], tokens_NL: Tensor, targets_NR: Tensor) -> Tensor:
+            return loss(functional_call(self.network, leaves, (tokens_NL,)), targets_NR)
 
         if len(self.numbers) == 1:
-            return one(self.leaves, tokens[0], targets[0])[None]
+            return loss(self.network(tokens[0]), targets[0])[None]
         return vmap(one)(self.leaves, tokens, targets)
 
-    def _batch(self) -> tuple[Tensor, Tensor]:
+    def batch(self) -> tuple[Tensor, Tensor]:
         """(S, B, L) and (S, B, R): everything, or the epoch's next slice in each member's own order.
 
         The order of an epoch is a stream of its own, so there is nothing to save and nothing to replay.

@@ -7,11 +7,13 @@ import torch
 
 from grokscope.errors import BadInput
 from grokscope.training.loop import Loop
+from grokscope.training.memory import keep_freed_memory
 from grokscope.training.messages import Job
 
 
 def work(conn: Connection) -> None:
     """A worker's life: jobs in, messages out, until the pipe closes."""
+    keep_freed_memory()
     stopped = False
 
     def stop() -> bool:
