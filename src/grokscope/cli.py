@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -165,6 +165,87 @@ def doctor(store: StoreOption = Path("runs"), json_: JsonOption = False) -> None
     ) if json_ else print_checks(checks)
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
+
+
+bench = typer.Typer(no_args_is_help=True, help="Measure what things cost on this machine.")
+app.add_typer(bench, name="bench")
+OutOption = Annotated[Path | None, typer.Option("--out", help="Also write the result here, as JSON.")]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads of torch, for all sides.")]
+RoundsOption = Annotated[int, typer.Option("--rounds", min=1, help="Samples of each side.")]
+
+
+@bench.command("speed")
+def bench_speed(
+    cases: Annotated[str, typer.Option("--cases", help="Comma-separated names; all unless given.")] = "",
+    threads: ThreadsOption = 1,
+    precision: Annotated[
+        str, typer.Option("--precision", help="Of our side, comma-separated; the reference is float32.")
+    ] = "float32,bfloat16",
+    rounds: RoundsOption = 9,
+    steps: Annotated[int, typer.Option("--steps", min=10, help="Length of the whole loop.")] = 4000,
+    device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
+    out: OutOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Our training step against a notebook's: in turns, in one process, on the same threads."""
+    from grokscope.benchmarks.speed import NAMES, speed
+    from grokscope.terminal import print_speed
+    from grokscope.training.engine import find_device
+
+    names = _names(cases, NAMES, "cases") or list(NAMES)
+    precisions = _names(precision, ("float64", "float32", "bfloat16"), "precision")
+    where = find_device(device)
+    result = _with_progress(lambda tell: speed(names, threads, precisions, rounds, where, steps, tell))
+    _keep(result, out)
+    print(json.dumps(result)) if json_ else print_speed(result)
+
+
+@bench.command("measures")
+def bench_measures(
+    threads: ThreadsOption = 1, rounds: RoundsOption = 9, out: OutOption = None, json_: JsonOption = False
+) -> None:
+    """What a look costs, and each measure in it."""
+    from grokscope.benchmarks.measures import measures
+    from grokscope.terminal import print_measures
+
+    result = _with_progress(lambda tell: measures(threads, rounds))
+    _keep(result, out)
+    print(json.dumps(result)) if json_ else print_measures(result)
+
+
+@bench.command("scaling")
+def bench_scaling(rounds: RoundsOption = 5, out: OutOption = None, json_: JsonOption = False) -> None:
+    """Time and memory of a step against p, width, layers, members and threads, with fitted exponents."""
+    from grokscope.benchmarks.scaling import scaling
+    from grokscope.terminal import print_scaling
+
+    result = _with_progress(lambda tell: scaling(rounds, tell))
+    _keep(result, out)
+    print(json.dumps(result)) if json_ else print_scaling(result)
+
+
+def _names(text: str, known: Sequence[str], what: str) -> list[str]:
+    from grokscope.errors import nearest
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise BadInput(f"unknown {what} {name!r}{nearest(name, known)}")
+    return names
+
+
+def _with_progress(call: Callable[[Callable[[str], None]], Any]) -> Any:
+    """Say on standard error what is being timed; a bar that moves would be timed too."""
+    return call(lambda name: print(f"timing {name} …", file=sys.stderr, flush=True))
+
+
+def _keep(result: Any, out: Path | None) -> None:
+    if out is not None:
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise BadInput(f"cannot write {out} ({error.strerror}); choose another with --out FILE.") from None
 
 
 class _Interrupted(Exception):

@@ -1,19 +1,15 @@
 """Runs: start one by name, resume it, read it back, show it."""
 
 import platform
-import shutil
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
-from grokscope import checkpoint
+from grokscope import checkpoint, machine
 from grokscope.catalog import EXPERIMENTS, find_experiment
 from grokscope.checkpoint import Checkpoint, Corrupt
 from grokscope.errors import BadInput, RunFailed
@@ -299,9 +295,9 @@ def _provenance(
         "swap_baseline": experiment.task.swap_baseline(split),
         "plan": plan.to_dict(),
         "checkpoint_seconds": checkpoint_seconds,
-        "versions": _versions(),
-        "machine": {"cpu": _cpu(), "cores": cores(), "system": platform.system()},
-        "git": _git(),
+        "versions": machine.versions(),
+        "machine": {"cpu": machine.cpu(), "cores": cores(), "system": platform.system()},
+        "git": machine.git(),
     }
 
 
@@ -315,31 +311,3 @@ def _python_call(experiment: Experiment, each: Sequence[Experiment]) -> str:
                 extra = f", overrides={changed!r}" if changed else ""
                 return f"grokscope.run({experiment.name!r}, members={len(each)}{extra})"
     return f"grokscope.run('experiment.yaml', members={len(each)})  # the file is in the run's folder"
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "torch": torch.__version__}
-    try:
-        found["grokscope"] = version("grokscope")
-    except PackageNotFoundError:
-        found["grokscope"] = "not installed"
-    return found
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def _git() -> dict[str, Any] | None:
-    """Commit of the folder the user works in, and whether it has uncommitted changes."""
-    if shutil.which("git") is None:
-        return None
-    ask = lambda *args: subprocess.run(["git", *args], capture_output=True, text=True, check=False)  # noqa: E731
-    head = ask("rev-parse", "HEAD")
-    if head.returncode:
-        return None
-    return {"commit": head.stdout.strip(), "dirty": bool(ask("status", "--porcelain").stdout.strip())}

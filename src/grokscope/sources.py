@@ -147,6 +147,23 @@ BIBLIOGRAPHY: dict[str, Reference] = {
             "1711.05101",
             "ICLR 2019",
         ),
+        Reference(
+            "wang2024grokked",
+            "Wang, Boshi and Yue, Xiang and Su, Yu and Sun, Huan",
+            2024,
+            "Grokked Transformers are Implicit Reasoners: A Mechanistic Journey to the Edge of Generalization",
+            "2405.15071",
+            "NeurIPS 2024",
+        ),
+        Reference(
+            "shazeer2017outrageously",
+            "Shazeer, Noam and Mirhoseini, Azalia and Maziarz, Krzysztof and Davis, Andy and Le, Quoc and "
+            "Hinton, Geoffrey and Dean, Jeff",
+            2017,
+            "Outrageously Large Neural Networks: The Sparsely-Gated Mixture-of-Experts Layer",
+            "1701.06538",
+            "ICLR 2017",
+        ),
     )
 }
 

@@ -91,6 +91,68 @@ def print_checks(checks: Sequence[Check]) -> None:
         console.print(mark, f" {check.name:<12} {check.found}{tail}", highlight=False, sep="")
 
 
+def print_speed(result: dict[str, Any]) -> None:
+    """A line per case: ours, the reference, how many times faster, and how near the limit of the arithmetic."""
+    console, told = Console(), result["machine"]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("case", "precision"):
+        table.add_column(name)
+    for name in ("ms a step", "reference ms", "times faster", "of the roofline", "steps/s"):
+        table.add_column(name, justify="right")
+    for case in result["cases"]:
+        times, roof = case["spread"]["ratio"], case.get("of_roofline")
+        table.add_row(
+            case["name"],
+            case["precision"],
+            f"{case['ms_per_step']:.4g}",
+            f"{case['reference_ms_per_step']:.4g}",
+            f"{times['median']:.3g} ({times['low']:.3g}–{times['high']:.3g})",
+            "–" if roof is None else f"{100 * roof:.0f} %",
+            f"{case['model_steps_per_s']:.4g}",
+        )
+    console.print(table)
+    where = f"{told['cpu']}, {told['units']}, torch {told['torch']}"
+    console.print(f"{result['threads']} threads · {where}", highlight=False)
+
+
+def print_measures(result: dict[str, Any]) -> None:
+    """A line per measure."""
+    console = Console()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("measure")
+    for name in ("ms", "passes", "declared"):
+        table.add_column(name, justify="right")
+    for row in result["measures"]:
+        table.add_row(row["name"], f"{row['ms']:.2f}", f"{row['passes']:.2f}", f"{row['declared']:g}")
+    console.print(table)
+    console.print(
+        f"a look {result['look_ms']:.1f} ms, its pass over all pairs {result['pass_ms']:.1f} ms, a step "
+        f"{result['step_ms']:.1f} ms or {result['step_in_passes']:.2f} passes over its batch",
+        highlight=False,
+    )
+
+
+def print_scaling(result: dict[str, Any]) -> None:
+    """A line per axis."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("against", "from", "to"):
+        table.add_column(name, justify="left" if name == "against" else "right")
+    for name in ("ms a step", "exponent", "memory exponent"):
+        table.add_column(name, justify="right")
+    for axis in result["axes"]:
+        ms = axis["ms_per_step"]
+        error = "" if axis["exponent_error"] is None else f" ± {axis['exponent_error']:.2f}"
+        table.add_row(
+            f"{axis['name']} ({axis['unit']})",
+            str(axis["values"][0]),
+            str(axis["values"][-1]),
+            f"{ms[0]:.3g} … {ms[-1]:.3g}",
+            "–" if axis["exponent"] is None else f"{axis['exponent']:.2f}{error}",
+            "–" if axis["bytes_exponent"] is None else f"{axis['bytes_exponent']:.2f}",
+        )
+    Console().print(table)
+
+
 def _event(step: int | None, last: int) -> str:
     return f"> {last:,}" if step is None else f"{step:,}"
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import pytest
 
 from grokscope.measures import MEASURES, Measure
-from grokscope.models import MLP, MODELS, Model, Transformer
+from grokscope.models import MLP, MODELS, MixtureTransformer, Model, Transformer
 from grokscope.optim import OPTIMIZERS, SGD, AdamW, Optimizer
 from grokscope.phases import read_phases
 from grokscope.spec import Spec
-from grokscope.tasks import TASKS, ModularArithmetic, PermutationGroup, Task
+from grokscope.tasks import TASKS, ModularArithmetic, PermutationGroup, Task, TwoHop
 from grokscope.tasks.groups import SYMBOLS
 from grokscope.tasks.modular import OPERATIONS
 from grokscope.testing import check_detector, check_measure, check_model, check_optimizer, check_task
@@ -24,17 +24,23 @@ POWER = Transformer(
     sequence="equation",
     init="torch",
 )
+HOPS = TwoHop(entities=30, relations=6, degree=4, inferred_ratio=2.0, ood_share=0.25, held_out=0.1)
 TASK_SAMPLES: Sequence[Task] = (
     *(ModularArithmetic(operation=operation, modulus=11) for operation in OPERATIONS),
     ModularArithmetic(modulus=12, train_fraction=0.7),
     *(PermutationGroup(operation=operation, degree=3, train_fraction=0.5) for operation in SYMBOLS),
     PermutationGroup(degree=4),
+    HOPS,
+    TwoHop(entities=20, relations=3, degree=3, ood_share=0.0, graph_seed=1),
 )
 MODEL_SAMPLES: Sequence[Model] = (
     Transformer(),
     POWER,
     Transformer(layers=2, width=16, hidden=32, norm="pre", activation="gelu"),
     Transformer(layers=3, width=16, heads=2, hidden=8, init_scale=3.0),
+    Transformer(width=16, hidden=16, sequence="operands"),
+    MixtureTransformer(width=16, hidden=8, experts=4),
+    MixtureTransformer(layers=2, width=16, hidden=8, norm="pre", sequence="equation", init="torch", mlp_bias=False),
     MLP(),
     MLP(inputs="embedding", width=8, hidden=16),
     MLP(activation="quadratic", bias=False, init="normal", hidden=16, output_scale=0.1),
@@ -58,10 +64,16 @@ def test_model(model: Model) -> None:
     check_model(model)
 
 
-@pytest.mark.parametrize("model", [POWER, MODEL_SAMPLES[2], MODEL_SAMPLES[5]], ids=lambda model: model.hash()[:4])
+@pytest.mark.parametrize("model", [POWER, MODEL_SAMPLES[2], MODEL_SAMPLES[8]], ids=lambda model: model.hash()[:4])
 def test_model_on_a_group_and_on_a_table_with_holes(model: Model) -> None:
     check_model(model, PermutationGroup(degree=3))
     check_model(model, ModularArithmetic(operation="div", modulus=7))
+
+
+@pytest.mark.parametrize("model", [Transformer, MixtureTransformer], ids=lambda model: model.kind)
+def test_model_on_rows_of_three(model: type[Transformer]) -> None:
+    for layers, norm in ((1, "none"), (2, "post")):
+        check_model(model(layers=layers, width=16, hidden=8, norm=norm, sequence="operands"), HOPS)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZER_SAMPLES, ids=lambda optimizer: optimizer.hash()[:4])

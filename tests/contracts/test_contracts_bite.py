@@ -28,6 +28,18 @@ class Leaking(ModularArithmetic):
         return Split(split.answers_N, {**split.rows, "test": torch.arange(len(split.answers_N))})
 
 
+class Forgetting(ModularArithmetic):
+    def divide(self, seeds: Seeds) -> Split:
+        split = super().divide(seeds)
+        return Split(split.answers_N, {**split.rows, "test": split.rows["test"][1:]})
+
+
+class Hollow(ModularArithmetic):
+    def divide(self, seeds: Seeds) -> Split:
+        split = super().divide(seeds)
+        return Split(split.answers_N, {**split.rows, "ood": torch.arange(0)})
+
+
 class FixedSplit(ModularArithmetic):
     def divide(self, seeds: Seeds) -> Split:
         return super().divide(Seeds(0))
@@ -49,6 +61,8 @@ class OffTheScale(ModularArithmetic):
     ("task", "promise"),
     [
         (Leaking(modulus=11), "in train and in test"),
+        (Forgetting(modulus=11), "miss a row"),
+        (Hollow(modulus=11), "rows of ood"),
         (FixedSplit(modulus=11), "two seeds give one split"),
         (IgnoresPairs(modulus=11), "unordered"),
         (OffTheScale(modulus=11), "answers must be"),

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "grokscope"
 FLOORS = [
-    {"errors", "sources"},
+    {"errors", "sources", "machine"},
     {"spec", "seeds", "trace"},
     {"tasks", "optim", "objectives", "interventions"},
     {"models"},
@@ -25,6 +25,7 @@ FLOORS = [
     {"training"},
     {"report", "doctor"},
     {"testing", "runs", "listing"},
+    {"benchmarks"},
     {"terminal"},
     {"cli"},
 ]
@@ -81,7 +82,12 @@ def test_there_are_no_circles():
 def test_nobody_imports_the_package_root_for_its_names():
     for name, path, _ in modules():
         for line in re.findall(r"^(?:from grokscope import .*|import grokscope)$", path.read_text(), re.M):
-            assert line in ("from grokscope import __version__", "from grokscope import checkpoint"), f"{name}: {line}"
+            assert line in (
+                "from grokscope import __version__",
+                "from grokscope import checkpoint",
+                "from grokscope import checkpoint, machine",
+                "from grokscope import machine",
+            ), f"{name}: {line}"
 
 
 def test_the_core_imports_only_what_pyproject_requires():
@@ -106,6 +112,9 @@ def test_the_readme_names_the_commands_and_every_shipped_experiment():
         assert experiment.name in text
     for command in app.registered_commands:
         assert f"grokscope {command.name or command.callback.__name__}" in text
+    for group in app.registered_groups:
+        for command in group.typer_instance.registered_commands:
+            assert f"grokscope {group.name} {command.name or command.callback.__name__}" in text
     assert "make demo" in text
     assert "make test" in text
 

@@ -12,7 +12,7 @@ from grokscope.models.stream import Group, Prefixes, Stream
 from grokscope.models.transformer import Block, sinusoids
 from grokscope.objectives import CrossEntropy
 from grokscope.seeds import Seeds
-from grokscope.tasks import ModularArithmetic, PermutationGroup, Task
+from grokscope.tasks import ModularArithmetic, PermutationGroup, Task, TwoHop
 
 ADD = ModularArithmetic(modulus=7)
 REORDERED = 1e-12  # float64; sums are taken in another order, which costs about 1e-15 of their terms
@@ -49,7 +49,7 @@ def _plain(spec: Transformer, weights: dict[str, Tensor], tokens_NL: Tensor) -> 
         x = x + activate(hidden) @ weights[f"{at}.W_out"] + weights.get(f"{at}.b_out", torch.zeros(()))
         x = _layer_norm(weights, f"{at}.norm_mlp", x) if spec.norm == "post" else x
     x = _layer_norm(weights, "norm_final", x) if spec.norm == "pre" else x
-    read = [2] if spec.sequence == "pair" else [4, 5]
+    read = [4, 5] if spec.sequence == "equation" else [-1]
     return x[:, read] @ weights["W_U"]
 
 
@@ -73,6 +73,7 @@ ROADS = {
     "collapsed": {"LOOKUP": 1e9, "collapse": True},
     "one by one": {"collapse": False},
     "all at once": {"LONG": 1},
+    "row by row": {"ROW_BY_ROW": -1},
 }
 """The ways to take the same products; which one is taken depends on the sizes, so here each is forced."""
 
@@ -89,7 +90,7 @@ def road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("norm", ["none", "post", "pre"])
-@pytest.mark.parametrize("sequence", ["pair", "equation"])
+@pytest.mark.parametrize("sequence", ["pair", "equation", "operands"])
 @pytest.mark.parametrize("copies", [1, 3])  # more rows than pairs of tokens: the pairs are tabulated
 def test_logits_and_gradients_are_those_of_the_plain_transformer(
     layers: int, norm: str, sequence: str, copies: int
@@ -101,8 +102,8 @@ def test_logits_and_gradients_are_those_of_the_plain_transformer(
         hidden=10,
         norm=norm,
         sequence=sequence,
-        positions="learned" if sequence == "pair" else "sinusoidal",
-        mlp_bias=sequence == "pair",
+        positions="sinusoidal" if sequence == "equation" else "learned",
+        mlp_bias=sequence != "equation",
         activation="gelu",
     )
     network = _network(spec, ADD)
@@ -110,6 +111,22 @@ def test_logits_and_gradients_are_those_of_the_plain_transformer(
     encoding = spec.encode(ADD, ADD.table)
     tokens, targets = encoding.tokens_NL.repeat(copies, 1), encoding.targets_NR.repeat(copies, 1)
     ours, plain = network(tokens), _plain(spec, weights, tokens)
+    torch.testing.assert_close(ours, plain, rtol=REORDERED, atol=REORDERED)
+    leaves = list(network.parameters())
+    grads = [torch.autograd.grad(F.cross_entropy(z.flatten(0, 1), targets.flatten()), leaves) for z in (ours, plain)]
+    torch.testing.assert_close(grads[0], grads[1], rtol=REORDERED, atol=REORDERED)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("norm", ["none", "post"])
+@pytest.mark.parametrize("copies", [1, 4])
+def test_the_plain_transformer_agrees_on_rows_of_three(layers: int, norm: str, copies: int) -> None:
+    task = TwoHop(entities=12, relations=4, degree=3, ood_share=0.25)
+    spec = Transformer(layers=layers, width=12, heads=3, hidden=10, norm=norm, sequence="operands")
+    network = _network(spec, task)
+    encoding = spec.encode(task, task.table)
+    tokens, targets = encoding.tokens_NL.repeat(copies, 1), encoding.targets_NR.repeat(copies, 1)
+    ours, plain = network(tokens), _plain(spec, _weights(network), tokens)
     torch.testing.assert_close(ours, plain, rtol=REORDERED, atol=REORDERED)
     leaves = list(network.parameters())
     grads = [torch.autograd.grad(F.cross_entropy(z.flatten(0, 1), targets.flatten()), leaves) for z in (ours, plain)]
@@ -138,7 +155,7 @@ def test_attention_on_rows_is_torch_attention() -> None:
     want = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
     rows = [torch.arange(5)] * 4  # five tokens at each position, one per example
     stream = Stream(x.transpose(0, 1).flatten(0, 1), (5,) * 4, Prefixes(rows, [5] * 4))
-    got = layer(stream, Group((0, 1, 2, 3), 5, False)).view(4, 5, 12).transpose(0, 1)
+    got = layer(stream, [Group((0, 1, 2, 3), 5, False)]).view(4, 5, 12).transpose(0, 1)
     torch.testing.assert_close(got, want, rtol=REORDERED, atol=REORDERED)
 
 
@@ -199,6 +216,10 @@ def test_a_row_is_written_as_the_papers_write_it() -> None:
     eos, equals, operator, zero = 0, 1, 2, 16
     assert equation.tokens_NL[row].tolist() == [eos, zero + 3, operator, zero + 5, equals, zero + 1]
     assert equation.targets_NR[row].tolist() == [zero + 1, eos]
+    operands = Transformer(sequence="operands").encode(ADD, table)
+    assert operands.tokens_NL[row].tolist() == [3, 5]
+    assert operands.targets_NR[row].tolist() == [1]
+    assert Transformer(sequence="operands").vocabulary(ADD) == 7
     assert Transformer(sequence="equation").vocabulary(ModularArithmetic(modulus=97)) == 2 + 14 + 97 + 120
 
 
@@ -255,7 +276,9 @@ def test_the_readout_is_the_map_from_neurons_to_logits() -> None:
     without = network(tokens)[:, 0, :7]
     readout = _network(spec, ADD).neuron_to_logit_HC()
     assert readout is not None
-    torch.testing.assert_close(seen[0][:, 0] @ readout, before - without, rtol=REORDERED, atol=REORDERED)
+    torch.testing.assert_close(
+        seen[0].view(len(tokens), -1) @ readout, before - without, rtol=REORDERED, atol=REORDERED
+    )
 
 
 def test_an_equation_with_random_labels_is_refused_because_it_shows_the_answer() -> None:

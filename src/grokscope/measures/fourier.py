@@ -76,7 +76,9 @@ def mean_over_sums(logits_PPP: Tensor) -> Tensor:
     """mean_PP[s, c] = (1/P) Σ_a logits[a, s − a, c], float64."""
     p = len(logits_PPP)
     a = torch.arange(p, device=logits_PPP.device)
-    return torch.stack([logits_PPP[a, (s - a) % p].mean(0) for s in range(p)]).double()
+    sums = ((a[:, None] + a) % p).flatten()
+    totals = torch.zeros(p, logits_PPP.shape[2], dtype=torch.float64, device=logits_PPP.device)
+    return totals.index_add_(0, sums, logits_PPP.flatten(0, 1).double()) / p
 
 
 def key_frequencies(neurons_PPH: Tensor, min_share: float = 0.02) -> list[int]:
@@ -169,7 +171,8 @@ def variance_explained(logits_PPP: Tensor, mean_PP: Tensor, keys: list[int]) -> 
     Nanda et al. report 0.95 for their main model.
     """
     c = logit_coefficients(mean_PP)[torch.tensor(keys, dtype=torch.long) - 1]
-    total = (logits_PPP.double() - logits_PPP.double().mean()).square().sum()
+    centre = logits_PPP.mean(dtype=torch.float64).to(logits_PPP.dtype)  # the residue of its rounding is 1e-15 of the sum
+    total = (logits_PPP - centre).square().sum(dtype=torch.float64)
     return c.square().sum() / total.clamp_min(torch.finfo(torch.float64).tiny)
 
 

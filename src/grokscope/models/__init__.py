@@ -2,8 +2,9 @@
 
 from grokscope.models.base import Encoding, Model, Network
 from grokscope.models.mlp import MLP
+from grokscope.models.moe import MixtureTransformer
 from grokscope.models.transformer import Transformer
 
-MODELS: tuple[type[Model], ...] = (Transformer, MLP)
+MODELS: tuple[type[Model], ...] = (Transformer, MLP, MixtureTransformer)
 
-__all__ = ["MLP", "MODELS", "Encoding", "Model", "Network", "Transformer"]
+__all__ = ["MLP", "MODELS", "Encoding", "MixtureTransformer", "Model", "Network", "Transformer"]

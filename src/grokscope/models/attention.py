@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from grokscope.models.rowsum import row_sum
+from grokscope.models.rowsum import lookups, row_sum
 from grokscope.models.stream import Group, Stream
 
 LOOKUP = 8
 """One multiply-add of a lookup takes as long as so many of a matrix product, in float32 on a CPU (ours)."""
+ROW_BY_ROW = 16
+"""One multiply-add of a product taken row by row takes as long as so many of a matrix product (ours)."""
 LONG = 16
 """From so many positions on attention is one call for all of them, below it a few for each (ours)."""
 
@@ -30,30 +32,39 @@ class Attention(nn.Module):
         self.W_V = nn.Parameter(torch.empty(width, width))
         self.W_O = nn.Parameter(torch.empty(width, width))
 
-    def forward(self, seen: Stream, group: Group) -> Tensor:
-        """The heads' mixtures side by side, (Q·M, D), position after position; W_O is still to come."""
-        values = seen.values_RD @ self.W_V
-        if len(group.positions) >= LONG:
-            return self._all_at_once(seen, group, values)
-        rows = self._split(seen.before(values, max(group.positions), group))  # (M, L, H, d)
-        mixed = [(w[..., None] * rows[:, : w.shape[1]]).sum(1) for w in self.patterns(seen, group)]
-        return torch.cat(mixed).flatten(-2)
+    def forward(self, seen: Stream, groups: Sequence[Group]) -> Tensor:
+        """The heads' mixtures side by side, (R, D), group after group; W_O is still to come."""
+        keys, values = seen.values_RD @ self.W_K, seen.values_RD @ self.W_V
+        return torch.cat([self._mixed(seen, group, keys, values) for group in groups])
 
-    def patterns(self, seen: Stream, group: Group) -> list[Tensor]:
+    def _mixed(self, seen: Stream, group: Group, keys: Tensor, values: Tensor) -> Tensor:
+        """One group's mixtures, (Q·M, D), position after position."""
+        if len(group.positions) >= LONG:
+            return self._all_at_once(seen, group, keys, values)
+        rows = self._split(seen.before(values, max(group.positions), group))  # (M, L, H, d)
+        return torch.cat(
+            [(w[..., None] * rows[:, : w.shape[1]]).sum(1).flatten(-2) for w in self._patterns(seen, group, keys)]
+        )
+
+    def _patterns(self, seen: Stream, group: Group, keys: Tensor) -> list[Tensor]:
         """Attention weights (M, q + 1, H) of each of the group's positions q."""
-        keys = seen.values_RD @ self.W_K
-        last = max(group.positions)
         spread: Tensor | None = None
         found = []
         for q in group.positions:
             queries = self._split(seen.parts[q] @ self.W_Q) * self.size**-0.5
             count, upto = seen.counts[q], seen.start(q + 1)
-            if count * upto <= group.count * (q + 1):  # fewer pairs of values than pairs of rows
-                pairs = (queries[:, None] * self._split(keys[:upto])).sum(-1).flatten(0, 1)
+            if count * upto <= ROW_BY_ROW * group.count * (
+                q + 1
+            ):  # all pairs of values cost less than those that occur
+                pairs = torch.bmm(
+                    queries.transpose(0, 1), self._split(keys[:upto]).permute(1, 2, 0)
+                )  # (H, count, upto)
                 index = seen.index(q, group)
-                scores = F.embedding(index if count == 1 else seen.rows(q, group)[:, None] * upto + index, pairs)
+                index = index if count == 1 else seen.rows(q, group)[:, None] * upto + index
+                scores = F.embedding(index, pairs.flatten(1).T)
             else:
-                spread = self._split(seen.before(keys, last, group)) if spread is None else spread
+                if spread is None:
+                    spread = self._split(seen.before(keys, max(group.positions), group))
                 query = self._split(seen.spread(queries.flatten(1), q, group))
                 scores = (query[:, None] * spread[:, : q + 1]).sum(-1)
             found.append(torch.softmax(scores, 1))
@@ -72,10 +83,9 @@ class Attention(nn.Module):
         residual = seen.spread(seen.parts[q], q, group)
         plus = [residual @ A if b is None else residual @ A + b for A, b in zip(maps, biases, strict=True)]
         if not self.lookups_pay(seen, group):
-            mixed = self(seen, group)
+            mixed = self(seen, [group])
             return [torch.addmm(b, mixed, A) for b, A in zip(plus, after, strict=True)]
-        values, (weights,) = self._split(seen.values_RD @ self.W_V), self.patterns(seen, group)
-        return [self._mixture(seen, group, weights, values, A, b) for A, b in zip(after, plus, strict=True)]
+        return self._looked_up(seen, group, after, plus)
 
     def lookups_pay(self, seen: Stream, group: Group) -> bool:
         """Whether mapping the R values and mixing costs less than mixing M rows and mapping those."""
@@ -86,24 +96,32 @@ class Attention(nn.Module):
         varying = sum(count > 1 for count in seen.counts[: q + 1])
         return len(x) * x.shape[1] + LOOKUP * group.count * self.heads * varying < group.count * x.shape[1]
 
-    def _mixture(self, seen: Stream, group: Group, weights: Tensor, values: Tensor, A: Tensor, plus: Tensor) -> Tensor:
-        """Σ_i,h weight · (value A_h) + plus, by lookups.
+    def _looked_up(self, seen: Stream, group: Group, maps: Sequence[Tensor], plus: Sequence[Tensor]) -> list[Tensor]:
+        """Σ_i,h weight · (value A_h) + plus for each map A, by lookups.
 
         Weights sum to 1 over the positions, so the value at a position that never changes is taken out
         of all others: one lookup per head less.
         """
         (q,) = group.positions
+        keys, values = seen.values_RD @ self.W_K, self._split(seen.values_RD @ self.W_V)
+        (weights,) = self._patterns(seen, group, keys)
         upto, keep = seen.start(q + 1), list(range(q + 1))
-        mapped = torch.bmm(values[:upto].transpose(0, 1), A.unflatten(0, (self.heads, self.size)))  # (H, R, W)
-        if fixed := [i for i in keep if seen.counts[i] == 1]:
-            keep.remove(fixed[-1])
-            base = mapped[:, seen.start(fixed[-1])]
-            mapped, plus = mapped - base[:, None], plus + base.sum(0)
-        heads = upto * torch.arange(self.heads, device=A.device)
-        index = seen.index(q, group)[:, keep, None] + heads
-        return row_sum(mapped.flatten(0, 1), weights[:, keep].flatten(1), index.flatten(1)) + plus
+        fixed = [seen.start(i) for i in keep if seen.counts[i] == 1][-1:]
+        keep = [i for i in keep if [seen.start(i)] != fixed]
+        heads = upto * torch.arange(self.heads, device=values.device)
+        index = (seen.index(q, group)[:, keep, None] + heads).flatten(1)
+        at = lookups(index, self.heads * upto)
+        share = torch.stack([weights[:, i] for i in keep], 1).flatten(1)
+        mixtures = []
+        for A, b in zip(maps, plus, strict=True):
+            mapped = torch.bmm(values[:upto].transpose(0, 1), A.unflatten(0, (self.heads, self.size)))  # (H, R, W)
+            if fixed:
+                base = mapped[:, fixed[0]]
+                mapped, b = mapped - base[:, None], b + base.sum(0)
+            mixtures.append(row_sum(mapped.flatten(0, 1), share, at).add_(b))
+        return mixtures
 
-    def _all_at_once(self, seen: Stream, group: Group, values: Tensor) -> Tensor:
+    def _all_at_once(self, seen: Stream, group: Group, keys: Tensor, values: Tensor) -> Tensor:
         """Many positions: one call of torch's attention."""
         last = max(group.positions)
         k, v = (self._split(seen.before(x, last, group)).transpose(1, 2) for x in (seen.values_RD @ self.W_K, values))

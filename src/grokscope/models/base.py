@@ -97,14 +97,18 @@ class Model(Spec):
 
 
 def activate(name: str, x: Tensor) -> Tensor:
-    """relu, gelu (exact) or quadratic (x²)."""
+    """relu (in place on matrices), gelu (exact) or quadratic (x²)."""
     if name == "relu":
-        return torch.relu(x)
+        return torch.relu_(x) if x.dim() == 2 else torch.relu(x)
     return nn.functional.gelu(x) if name == "gelu" else x.square()
 
 
 class Neurons(nn.Module):
-    """The activation of a hidden layer, as a module so that a hook can see what comes out."""
+    """The activation of a hidden layer, as a module so that a hook can see what comes out.
+
+    relu overwrites what goes in, if that is a plain (M, H): its derivative can be had from what comes
+    out, and these are the largest tensors there are. Views would be copied for it, so they are left.
+    """
 
     def __init__(self, activation: str) -> None:
         super().__init__()

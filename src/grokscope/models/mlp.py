@@ -39,6 +39,14 @@ class MLP(Model):
     output_scale: float = Field(default=1.0, gt=0.0)
     """Multiplies the logits; 1 / (2 p hidden) gives Gromov's Eq. 2."""
 
+    def check(self, task: Task) -> None:
+        """A row must be a pair."""
+        if (operands := len(task.operand_ranges)) != 2:
+            raise ValueError(
+                f"model: an mlp takes rows of 2 operands, got {operands}; "
+                f"a transformer with sequence 'operands' takes any number"
+            )
+
     def encode(self, task: Task, table: Table) -> Encoding:
         """Tokens are the element ids."""
         return Encoding(table.operands_NK, table.answers_N[:, None], slice(0, task.classes))

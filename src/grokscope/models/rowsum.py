@@ -11,7 +11,7 @@ one likes and lifted over members by ``torch.func.vmap``. CPU only: these are th
 ``nn.functional.embedding_bag``, whose own second derivative is missing.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,24 +20,54 @@ aten = torch.ops.aten
 SUM = 0  # embedding_bag's number for mode "sum"
 
 
-def row_sum(table_TW: Tensor, weights_NJ: Tensor, index_NJ: Tensor) -> Tensor:
+class Lookups(NamedTuple):
+    """Which rows of a table are summed, and the same the other way round."""
+
+    index_NJ: Tensor
+    """int64 in [0, T)."""
+    order_M: Tensor
+    """The N·J places of ``index_NJ``, flat, sorted by the row that is looked up there."""
+    starts_T: Tensor
+    """Where the places of each row begin in ``order_M``."""
+
+
+def lookups(index_NJ: Tensor, rows: int) -> Lookups:
+    """Sort the places of an index into a table of so many rows; where no gradient can be asked for, do not."""
+    flat = index_NJ.reshape(-1)
+    if not torch.is_grad_enabled():
+        return Lookups(index_NJ, flat[:0], flat[:0])
+    counts = torch.zeros(rows, dtype=torch.int64, device=flat.device).scatter_add(0, flat, torch.ones_like(flat))
+    return Lookups(index_NJ, flat.argsort(), counts.cumsum(0) - counts)
+
+
+def row_sum(table_TW: Tensor, weights_NJ: Tensor, at: Lookups) -> Tensor:
     """out[n] = Σ_j weights[n, j] · table[index[n, j]], (N, W).
 
     Args:
         table_TW: the rows, float32 or float64.
         weights_NJ: of the table's type.
-        index_NJ: int64 in [0, T).
+        at: which rows, from :func:`lookups`; one may serve several tables.
     """
-    return _RowSum.apply(table_TW, weights_NJ, index_NJ)  # type: ignore[no-any-return]
+    return _RowSum.apply(table_TW, weights_NJ, *at)  # type: ignore[no-any-return]
+
+
+def _bags(table: Tensor, index_M: Tensor, starts: Tensor, weights_M: Tensor) -> Tensor:
+    """One weighted sum of rows per start."""
+    return aten._embedding_bag(table.contiguous(), index_M, starts, False, SUM, False, weights_M, False, -1)[0]
+
+
+def _every(index_NJ: Tensor) -> Tensor:
+    """Where each example's lookups begin."""
+    count, each = index_NJ.shape
+    return torch.arange(0, count * each, each, device=index_NJ.device)
 
 
 class _RowSum(torch.autograd.Function):
     """∂S/∂g."""
 
     @staticmethod
-    def forward(table: Tensor, weights: Tensor, index: Tensor) -> Tensor:
-        flat, offsets = _bags(index)
-        return aten._embedding_bag(table, flat, offsets, False, SUM, False, weights.reshape(-1), False, -1)[0]
+    def forward(table: Tensor, weights: Tensor, index: Tensor, order: Tensor, starts: Tensor) -> Tensor:
+        return _bags(table, index.reshape(-1), _every(index), weights.reshape(-1))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -45,56 +75,50 @@ class _RowSum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        table, weights, index = ctx.saved_tensors
-        into_table = _RowScatter.apply(weights, g, index, table.shape[0]) if ctx.needs_input_grad[0] else None
-        return into_table, _RowDot.apply(table, g, index) if ctx.needs_input_grad[1] else None, None
+        table, weights, *at = ctx.saved_tensors
+        into_table = _RowScatter.apply(weights, g, *at) if ctx.needs_input_grad[0] else None
+        return into_table, _RowDot.apply(table, g, *at) if ctx.needs_input_grad[1] else None, None, None, None
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Tensor) -> tuple[Tensor, int]:
-        table, weights, index = _lead(info.batch_size, in_dims, args)
-        out = row_sum(table.flatten(0, 1), weights.flatten(0, 1), _shifted(index, table.shape[1]))
-        return out.unflatten(0, index.shape[:2]), 0
+    def vmap(info: Any, dims: tuple[int | None, ...], *args: Tensor) -> tuple[Tensor, int]:
+        table, weights, *at = _lead(info.batch_size, dims, args)
+        out = _RowSum.apply(table.flatten(0, 1), weights.flatten(0, 1), *_laid_out(*at))
+        return out.unflatten(0, at[0].shape[:2]), 0
 
 
 class _RowScatter(torch.autograd.Function):
-    """∂S/∂T: out[t] = Σ_{nj: i[n,j] = t} w[n, j] · g[n], (T, W)."""
+    """∂S/∂T: out[t] = Σ_{nj: i[n,j] = t} w[n, j] · g[n], (T, W): again a weighted sum of rows, those of g."""
 
     @staticmethod
-    def forward(weights: Tensor, g: Tensor, index: Tensor, rows: int) -> Tensor:
-        flat, offsets = _bags(index)
-        count, each = index.shape
-        bag = torch.arange(count, device=index.device).repeat_interleave(each)
-        sizes = offsets.new_full((count,), each)
-        return aten._embedding_bag_dense_backward(
-            g.contiguous(), flat, bag, sizes, offsets, rows, False, SUM, weights.reshape(-1), -1
-        )
+    def forward(weights: Tensor, g: Tensor, index: Tensor, order: Tensor, starts: Tensor) -> Tensor:
+        rows = order.div(index.shape[1], rounding_mode="floor")
+        return _bags(g, rows, starts, weights.reshape(-1)[order])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs[:3])
+        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
-        weights, g, index = ctx.saved_tensors
-        return _RowDot.apply(h, g, index), row_sum(h, weights, index), None, None
+        weights, g, *at = ctx.saved_tensors
+        return _RowDot.apply(h, g, *at), _RowSum.apply(h, weights, *at), None, None, None
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
-        size, rows = info.batch_size, args[3]
-        weights, g, index = _lead(size, in_dims[:3], args[:3])
-        out = _RowScatter.apply(weights.flatten(0, 1), g.flatten(0, 1), _shifted(index, rows), size * rows)
-        return out.unflatten(0, (size, rows)), 0
+    def vmap(info: Any, dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
+        weights, g, *at = _lead(info.batch_size, dims, args)
+        out = _RowScatter.apply(weights.flatten(0, 1), g.flatten(0, 1), *_laid_out(*at))
+        return out.unflatten(0, at[2].shape), 0
 
 
 class _RowDot(torch.autograd.Function):
     """∂S/∂w: out[n, j] = ⟨g[n], T[i[n, j]]⟩, (N, J)."""
 
     @staticmethod
-    def forward(table: Tensor, g: Tensor, index: Tensor) -> Tensor:
-        flat, offsets = _bags(index)
-        bag = torch.arange(len(index), device=index.device).repeat_interleave(index.shape[1])
+    def forward(table: Tensor, g: Tensor, index: Tensor, order: Tensor, starts: Tensor) -> Tensor:
+        count, each = index.shape
+        bag = torch.arange(count, device=index.device).repeat_interleave(each)
         dots = aten._embedding_bag_per_sample_weights_backward(
-            g.contiguous(), table.contiguous(), flat, offsets, bag, SUM, -1
+            g.contiguous(), table.contiguous(), index.reshape(-1), _every(index), bag, SUM, -1
         )
         return dots.view(index.shape)
 
@@ -104,20 +128,14 @@ class _RowDot(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
-        table, g, index = ctx.saved_tensors
-        return _RowScatter.apply(h, g, index, table.shape[0]), row_sum(table, h, index), None
+        table, g, *at = ctx.saved_tensors
+        return _RowScatter.apply(h, g, *at), _RowSum.apply(table, h, *at), None, None, None
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Tensor) -> tuple[Tensor, int]:
-        table, g, index = _lead(info.batch_size, in_dims, args)
-        out = _RowDot.apply(table.flatten(0, 1), g.flatten(0, 1), _shifted(index, table.shape[1]))
-        return out.unflatten(0, index.shape[:2]), 0
-
-
-def _bags(index_NJ: Tensor) -> tuple[Tensor, Tensor]:
-    """Indices in one row, and where each example's begin."""
-    count, each = index_NJ.shape
-    return index_NJ.reshape(-1), torch.arange(0, count * each, each, device=index_NJ.device)
+    def vmap(info: Any, dims: tuple[int | None, ...], *args: Tensor) -> tuple[Tensor, int]:
+        table, g, *at = _lead(info.batch_size, dims, args)
+        out = _RowDot.apply(table.flatten(0, 1), g.flatten(0, 1), *_laid_out(*at))
+        return out.unflatten(0, at[0].shape[:2]), 0
 
 
 def _lead(size: int, dims: tuple[int | None, ...], tensors: tuple[Tensor, ...]) -> list[Tensor]:
@@ -125,7 +143,9 @@ def _lead(size: int, dims: tuple[int | None, ...], tensors: tuple[Tensor, ...]) 
     return [t.expand(size, *t.shape) if d is None else t.movedim(d, 0) for d, t in zip(dims, tensors, strict=True)]
 
 
-def _shifted(index_SNJ: Tensor, rows: int) -> Tensor:
-    """Indices into the members' tables laid one after another, (S·N, J)."""
-    offset = rows * torch.arange(len(index_SNJ), device=index_SNJ.device)
-    return (index_SNJ + offset[:, None, None]).flatten(0, 1)
+def _laid_out(index_SNJ: Tensor, order_SM: Tensor, starts_ST: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The members' lookups as one, their tables laid one after another."""
+    member = torch.arange(len(index_SNJ), device=index_SNJ.device)
+    places = (member * order_SM.shape[1])[:, None]
+    index = index_SNJ + (member * starts_ST.shape[1])[:, None, None]
+    return index.flatten(0, 1), (order_SM + places).flatten(), (starts_ST + places).flatten()

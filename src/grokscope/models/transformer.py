@@ -30,7 +30,8 @@ class Transformer(Model):
 
     sequence "pair" is ``a b =``, read at ``=``, vocabulary elements + 1 [Nanda]. sequence
     "equation" is ``<eos> a ∘ b = c``, read at ``=`` (wants c) and at c (wants <eos>); a row counts
-    as right when both are [Power].
+    as right when both are [Power]. sequence "operands" is a row's K operands and nothing else, read
+    at the last, vocabulary elements; the only one for K other than 2.
     """
 
     kind: ClassVar[str] = "transformer"
@@ -55,7 +56,7 @@ class Transformer(Model):
     """Position vectors."""
     mlp_bias: bool = True
     """Biases in the MLP [Nanda: yes, Power: no]; attention and unembedding never have one."""
-    sequence: Literal["pair", "equation"] = "pair"
+    sequence: Literal["pair", "equation", "operands"] = "pair"
     """How a row is written as tokens."""
     init: Literal["nanda", "torch"] = "nanda"
     """nanda: N(0, 1/d_model), unembedding N(0, 1/vocabulary), biases 0. torch: the defaults of
@@ -73,12 +74,14 @@ class Transformer(Model):
 
     def vocabulary(self, task: Task) -> int:
         """Tokens the embedding knows."""
-        if self.sequence == "pair":
-            return task.elements + 1
+        if self.sequence != "equation":
+            return task.elements + (self.sequence == "pair")
         return 2 + POWER_OPERATORS + task.elements + POWER_PERMUTATIONS
 
     def encode(self, task: Task, table: Table) -> Encoding:
-        """Tokens of ``a b =`` or ``<eos> a ∘ b = c``."""
+        """Tokens of ``a b =``, ``<eos> a ∘ b = c`` or the operands alone."""
+        if self.sequence == "operands":
+            return Encoding(table.operands_NK, table.answers_N[:, None], slice(0, task.classes))
         a, b = table.operands_NK.unbind(1)
         if self.sequence == "pair":
             tokens = torch.stack([a, b, torch.full_like(a, task.elements)], 1)
@@ -94,22 +97,34 @@ class Transformer(Model):
         return TransformerNetwork(self, task)
 
     def check(self, task: Task) -> None:
-        """Random labels need ``pair``: an equation shows the true answer as a token."""
+        """Random labels need ``pair`` or ``operands``: an equation shows the true answer as a token."""
+        operands = len(task.operand_ranges)
+        if self.sequence != "operands" and operands != 2:
+            raise ValueError(f"model.sequence must be 'operands', a row has {operands} of them; got {self.sequence!r}")
         if self.sequence == "equation" and task.labels == "random":
             raise ValueError("model.sequence must be 'pair' when task.labels is 'random', got 'equation'")
 
+    def block(self) -> "Block":
+        """One layer's module."""
+        return Block(self)
+
 
 class Block(nn.Module):
-    """Attention and MLP with their residual sums."""
+    """Attention and MLP with their residual sums.
 
-    def __init__(self, spec: Transformer) -> None:
+    Args:
+        spec: the description.
+        copies: leading axes of the MLP's weights, where a block has many MLPs.
+    """
+
+    def __init__(self, spec: Transformer, copies: tuple[int, ...] = ()) -> None:
         super().__init__()
         self.norm = spec.norm
         self.attention = Attention(spec.width, spec.heads)
-        self.W_in = nn.Parameter(torch.empty(spec.width, spec.hidden))
-        self.W_out = nn.Parameter(torch.empty(spec.hidden, spec.width))
-        self.b_in = nn.Parameter(torch.empty(spec.hidden)) if spec.mlp_bias else None
-        self.b_out = nn.Parameter(torch.empty(spec.width)) if spec.mlp_bias else None
+        self.W_in = nn.Parameter(torch.empty(*copies, spec.width, spec.hidden))
+        self.W_out = nn.Parameter(torch.empty(*copies, spec.hidden, spec.width))
+        self.b_in = nn.Parameter(torch.empty(*copies, spec.hidden)) if spec.mlp_bias else None
+        self.b_out = nn.Parameter(torch.empty(*copies, spec.width)) if spec.mlp_bias else None
         self.neurons = Neurons(spec.activation)
         self.norm_attention = nn.LayerNorm(spec.width) if spec.norm != "none" else nn.Identity()
         self.norm_mlp = nn.LayerNorm(spec.width) if spec.norm != "none" else nn.Identity()
@@ -121,25 +136,29 @@ class Block(nn.Module):
     def attend(self, x: Stream, groups: Sequence[Group]) -> Tensor:
         """Stream plus attention, (R, D), position after position."""
         seen = x.normed(self.norm_attention) if self.norm == "pre" else x
-        mixed = torch.cat([self.attention(seen, group) for group in groups])
+        mixed = self.attention(seen, groups)
         residual = [x.spread(x.parts[q], q, g).expand(g.count, -1) for g in groups for q in g.positions]
         return torch.cat(residual) + mixed @ self.attention.W_O
 
     def mlp(self, x: Tensor) -> Tensor:
         """The MLP with its residual sum and the LayerNorms, on rows of the stream (…, D)."""
         x = self.norm_attention(x) if self.norm == "post" else x
-        y = self.norm_mlp(x) if self.norm == "pre" else x
-        h = self.neurons(y @ self.W_in + self.b_in if self.b_in is not None else y @ self.W_in)
-        x = x + (h @ self.W_out + self.b_out if self.b_out is not None else h @ self.W_out)
+        x = x + self.feed_forward(self.norm_mlp(x) if self.norm == "pre" else x)
         return self.norm_mlp(x) if self.norm == "post" else x
+
+    def feed_forward(self, y: Tensor) -> Tensor:
+        """The MLP alone, σ(y W_in + b_in) W_out + b_out."""
+        h = self.neurons(y @ self.W_in + self.b_in if self.b_in is not None else y @ self.W_in)
+        return h @ self.W_out + self.b_out if self.b_out is not None else h @ self.W_out
 
     def read_out(self, x: Stream, groups: Sequence[Group], W_U: Tensor) -> Tensor:
         """Logits (M, Q, V) without LayerNorm: W_O W_in, W_O W_U and W_out W_U are multiplied first."""
         constant = None if self.b_out is None else self.b_out @ W_U
         both = [self.attention.through(x, g, (self.W_in, W_U), (self.b_in, constant)) for g in groups]
-        pre, direct = (
-            torch.stack(parts, 1) if len(groups) > 1 else parts[0][:, None] for parts in zip(*both, strict=True)
-        )
+        if len(groups) == 1:  # no axis of positions: what has none can be changed in place
+            pre, direct = both[0]
+            return torch.addmm(direct, self.neurons(pre), self.W_out @ W_U)[:, None]
+        pre, direct = (torch.stack(parts, 1) for parts in zip(*both, strict=True))
         return direct + self.neurons(pre) @ (self.W_out @ W_U)
 
     def collapsing_pays(self, count: int, V: int) -> bool:
@@ -156,22 +175,24 @@ class TransformerNetwork(Network):
         super().__init__()
         self.spec = spec
         vocabulary = spec.vocabulary(task)
-        pair = spec.sequence == "pair"
-        first = 0 if pair else 2 + POWER_OPERATORS
+        first = 2 + POWER_OPERATORS if spec.sequence == "equation" else 0
         element = range(first, first + task.elements)
         fixed = [range(t, t + 1) for t in (0, 2, 1)]
         equals = range(task.elements, task.elements + 1)
         self.elements = element
-        self.slots = [element, element, equals] if pair else [fixed[0], element, fixed[1], element, fixed[2], element]
-        """Per position, the (contiguous) tokens that can stand there."""
-        self.read = [2] if pair else [4, 5]
+        self.slots, self.read = {
+            "pair": ([element, element, equals], [2]),
+            "equation": ([fixed[0], element, fixed[1], element, fixed[2], element], [4, 5]),
+            "operands": (list(task.operand_ranges), [len(task.operand_ranges) - 1]),
+        }[spec.sequence]
+        """Per position, the (contiguous) tokens that can stand there; and the positions that are read."""
         self.answers = slice(first, first + task.classes)
         self.W_E = nn.Parameter(torch.empty(vocabulary, spec.width))
         if spec.positions == "learned":
             self.W_pos = nn.Parameter(torch.empty(len(self.slots), spec.width))
         else:
             self.register_buffer("W_pos", sinusoids(len(self.slots), spec.width), persistent=False)
-        self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.layers))
+        self.blocks = nn.ModuleList(spec.block() for _ in range(spec.layers))
         self.norm_final = nn.LayerNorm(spec.width) if spec.norm == "pre" else nn.Identity()
         self.W_U = nn.Parameter(torch.empty(spec.width, vocabulary))
         self.neurons = f"blocks.{spec.layers - 1}.neurons"
@@ -200,7 +221,8 @@ class TransformerNetwork(Network):
                 parameter.fill_(1.0 if leaf == "weight" else 0.0)
             elif self.spec.init == "nanda":
                 fan = self.W_U.shape[1] if leaf == "W_U" else self.spec.width
-                parameter.normal_(0.0, fan**-0.5, generator=generator) if parameter.dim() > 1 else parameter.zero_()
+                weight = leaf.startswith("W")
+                parameter.normal_(0.0, fan**-0.5, generator=generator) if weight else parameter.zero_()
             elif leaf in ("W_E", "W_pos"):
                 parameter.normal_(0.0, 1.0, generator=generator)
             else:  # nn.Linear: uniform in ±1/√fan_in for weights and biases

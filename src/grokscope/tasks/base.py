@@ -52,6 +52,8 @@ class Task(Spec):
     memorised and never generalised."""
 
     sources: ClassVar[tuple[Source, ...]] = ()
+    covered: ClassVar[bool] = True
+    """Whether every row is in ``train`` or in ``test``; a task that leaves rows out says so here."""
 
     @property
     @abstractmethod
@@ -72,6 +74,16 @@ class Task(Spec):
     @abstractmethod
     def table(self) -> Table:
         """All questions and true answers."""
+
+    @property
+    def operand_ranges(self) -> tuple[range, ...]:
+        """For each of the K operands the elements that can stand there, one range of ids."""
+        return (range(self.elements),) * self.table.operands_NK.shape[1]
+
+    @property
+    def train_rows(self) -> int:
+        """Rows of ``train``: floor(train_fraction · N), ± 1 for unordered splits."""
+        return int(self.train_fraction * len(self.table.answers_N))
 
     @property
     def cyclic_order(self) -> int | None:
@@ -99,24 +111,21 @@ class Task(Spec):
         return bool((grid == grid.T).all())
 
     def divide(self, seeds: Seeds) -> Split:
-        """Draw the split (stream ``split``); train rows are floor(train_fraction · N).
+        """Draw the split (stream ``split``) into :attr:`train_rows` rows and the rest.
 
         Unordered splits draw pairs {a, b} until the train share is reached, so the train size may
         miss floor(f · N) by one row.
         """
         table = self.table
         count = len(table.answers_N)
-        wanted = int(self.train_fraction * count)
+        wanted = self.train_rows
         if self.split == "ordered":
             train = torch.randperm(count, generator=seeds.generator("split"))[:wanted]
         else:
             train = self._unordered(table, wanted, seeds)
         is_train = torch.zeros(count, dtype=torch.bool)
         is_train[train] = True
-        answers = table.answers_N
-        if self.labels == "random":
-            answers = torch.randint(self.classes, (count,), generator=seeds.generator("noise", "labels"))
-        return Split(answers, {"train": is_train.nonzero()[:, 0], "test": (~is_train).nonzero()[:, 0]})
+        return Split(self._answers(seeds), {"train": is_train.nonzero()[:, 0], "test": (~is_train).nonzero()[:, 0]})
 
     def swap_baseline(self, split: Split) -> float | None:
         """Share of test rows (a, b) whose swap (b, a) is in train: what commutation alone answers.
@@ -129,6 +138,12 @@ class Task(Spec):
         codes = pairs[:, 0] * self.elements + pairs[:, 1]
         swaps = pairs[:, 1] * self.elements + pairs[:, 0]
         return float(torch.isin(swaps[split.rows["test"]], codes[split.rows["train"]]).double().mean())
+
+    def _answers(self, seeds: Seeds) -> Tensor:
+        answers = self.table.answers_N
+        if self.labels == "true":
+            return answers
+        return torch.randint(self.classes, answers.shape, generator=seeds.generator("noise", "labels"))
 
     def _unordered(self, table: Table, wanted: int, seeds: Seeds) -> Tensor:
         low, high = table.operands_NK.min(dim=1).values, table.operands_NK.max(dim=1).values

@@ -31,13 +31,15 @@ def check_task(task: Task) -> None:
 def _check_split(task: Task, count: int) -> None:
     ordered = task.with_overrides({"split": "ordered"})
     split, other = ordered.divide(Seeds(0)), ordered.divide(Seeds(1))
-    for rows in split.rows.values():
+    for name, rows in split.rows.items():
         hold(bool((rows.diff() > 0).all()), task, "rows of a split must rise")
+        hold(len(rows) > 0 and within(rows, count), task, f"rows of {name} must be 1 or more of 0 … {count - 1}")
     train, test = split.rows["train"], split.rows["test"]
     hold(not torch.isin(train, test).any(), task, "a row is in train and in test")
-    hold(torch.equal(torch.cat([train, test]).sort().values, torch.arange(count)), task, "train + test miss a row")
-    wanted = int(task.train_fraction * count)
-    hold(len(train) == wanted, task, f"train must have floor(train_fraction · N) = {wanted} rows, got {len(train)}")
+    if task.covered:
+        hold(torch.equal(torch.cat([train, test]).sort().values, torch.arange(count)), task, "train + test miss a row")
+    wanted = task.train_rows
+    hold(len(train) == wanted, task, f"train must have train_rows = {wanted} rows, got {len(train)}")
     hold(_same_split(split, ordered.divide(Seeds(0))), task, "one seed gives two splits")
     if 0 < wanted < count:
         hold(not torch.equal(train, other.rows["train"]), task, "two seeds give one split")

@@ -55,10 +55,7 @@ class Lane:
 
     def step(self) -> Tensor:
         """One optimizer step of all members; returns their training losses before it, (S,)."""
-        tokens, targets = self.batch()
-        with self._precision():
-            losses = self._losses(tokens, targets)
-        grads = torch.autograd.grad(losses.sum(), list(self.leaves.values()))
+        losses, grads = self._differentiate(*self.batch())
         with torch.no_grad():
             torch.cat([grad.reshape(len(self.numbers), -1) for grad in grads], dim=1, out=self.grad_SP)
             for change, state in zip(self.shared.interventions, self.changes, strict=True):
@@ -69,6 +66,11 @@ class Lane:
                 change.weights(self.theta_SP, state, self.steps)
         self.steps += 1
         return losses.detach()
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Of the loss on all training rows, by parameter; members on a leading axis where there are several."""
+        _, grads = self._differentiate(*self._stacked)
+        return dict(zip(self.leaves, grads, strict=True))
 
     def snapshot(self, s: int, theta_P: Tensor, step: int, network: Network | None = None) -> Snapshot:
         """What measures see of member ``s`` with the weights ``theta_P``."""
@@ -126,6 +128,11 @@ class Lane:
         ]
         self._stacked = tuple(torch.stack(parts) for parts in zip(*self._train, strict=True))
         self._orders: tuple[int, list[Tensor]] = (-1, [])
+
+    def _differentiate(self, tokens: Tensor, targets: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        with self._precision():
+            losses = self._losses(tokens, targets)
+        return losses, torch.autograd.grad(losses.sum(), list(self.leaves.values()))
 
     def _losses(self, tokens: Tensor, targets: Tensor) -> Tensor:
         def loss(logits_NRV: Tensor, targets_NR: Tensor) -> Tensor:
