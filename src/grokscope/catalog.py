@@ -22,6 +22,7 @@ DEMO = nanda2023progress.EXPERIMENT.with_overrides(
         "about": "the demo: Nanda's one-layer transformer on a + b mod 113, grokked in under a minute a member",
         "optimizer.lr": 1e-2,
         "optimizer.warmup": 0,
+        "objective.softmax": "safe",
         "budget": 1500,
         "clock.free_looks": 100,
     }

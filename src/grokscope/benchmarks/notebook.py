@@ -1,9 +1,10 @@
 """The reference: training as a notebook writes it, plainly and with no thought of cost.
 
 Every position of every row is computed, heads by einsum, one-hot inputs are multiplied, every expert
-sees every token, autograd does the rest, AdamW is torch's with its defaults, the loss a log-softmax in
-float64. Written for these comparisons. It computes the same functions as our networks, and starts from
-copies of their weights, so that losses and gradients can be held against each other.
+sees every token, autograd does the rest, AdamW is torch's with its defaults and a constant rate, the
+loss a log-softmax in float64. Written for these comparisons. It computes the same functions as our
+networks, and starts from copies of their weights, so that losses and gradients can be held against
+each other.
 """
 
 from collections.abc import Callable

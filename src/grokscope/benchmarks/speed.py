@@ -14,6 +14,7 @@ from grokscope import machine
 from grokscope.benchmarks.cases import CASES, NANDA, Case
 from grokscope.benchmarks.notebook import Notebook
 from grokscope.benchmarks.timing import Spread, in_turns, ratio
+from grokscope.benchmarks.waits import fast, start
 from grokscope.experiment import Experiment
 from grokscope.runs import run
 from grokscope.training.engine import cores
@@ -22,8 +23,9 @@ from grokscope.training.members import Lane
 from grokscope.training.memory import keep_freed_memory, threads
 from grokscope.training.messages import Job, Spent
 
-LOOP, GRID = "loop", "grid"
-NAMES = (*(case.name for case in CASES), LOOP, GRID)
+LOOP, GRID, FAST, START = "loop", "grid", "fast", "start"
+NAMES = (*(case.name for case in CASES), LOOP, GRID, FAST, START)
+"""Everything that can be timed."""
 LOOP_STEPS, REFERENCE_EVERY = 4000, 4.0
 GRID_MEMBERS, GRID_STEPS = 8, 150
 
@@ -49,7 +51,8 @@ def speed(
         tell: called with each case's name before it starts.
 
     Returns:
-        ``{"machine", "threads", "cases": [...]}``, times in milliseconds of a step of one member.
+        ``{"machine", "threads", "cases": [...]}``, times in milliseconds of a step of one member; and
+        ``waits``, what a person waits for, where ``fast`` or ``start`` was asked for.
     """
     keep_freed_memory()
     found: list[dict[str, Any]] = []
@@ -63,8 +66,13 @@ def speed(
         if GRID in names:
             tell(GRID)
             found.append(_grid())
+    waits: dict[str, Any] = {}
+    for name, measure in ((FAST, fast), (START, start)):
+        if name in names:
+            tell(name)
+            waits[name] = measure()
     about = {"cpu": machine.cpu(), "units": machine.vector_units(), "cores": cores(), "device": _device_name(device)}
-    return {"machine": about | machine.versions(), "threads": on, "cases": found}
+    return {"machine": about | machine.versions(), "threads": on, "cases": found} | ({"waits": waits} if waits else {})
 
 
 def _steps(case: Case, precisions: Sequence[str], rounds: int, device: str) -> Iterator[dict[str, Any]]:

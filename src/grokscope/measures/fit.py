@@ -14,7 +14,7 @@ class Fit(Measure):
     """
 
     kind: ClassVar[str] = "fit"
-    cost: ClassVar[float] = 0.1
+    cost: ClassVar[float] = 0.2
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("train/loss", "nats", (0.0, float("inf")), "mean training loss"),
         Quantity("test/loss", "nats", (0.0, float("inf")), "mean held-out loss"),

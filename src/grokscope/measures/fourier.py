@@ -171,7 +171,9 @@ def variance_explained(logits_PPP: Tensor, mean_PP: Tensor, keys: list[int]) -> 
     Nanda et al. report 0.95 for their main model.
     """
     c = logit_coefficients(mean_PP)[torch.tensor(keys, dtype=torch.long) - 1]
-    centre = logits_PPP.mean(dtype=torch.float64).to(logits_PPP.dtype)  # the residue of its rounding is 1e-15 of the sum
+    centre = logits_PPP.mean(dtype=torch.float64).to(
+        logits_PPP.dtype
+    )  # the residue of its rounding is 1e-15 of the sum
     total = (logits_PPP - centre).square().sum(dtype=torch.float64)
     return c.square().sum() / total.clamp_min(torch.finfo(torch.float64).tiny)
 

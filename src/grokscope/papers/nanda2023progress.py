@@ -9,6 +9,7 @@ Differences from the paper:
 
 from grokscope.experiment import Experiment
 from grokscope.models import Transformer
+from grokscope.objectives import CrossEntropy
 from grokscope.optim import AdamW
 from grokscope.tasks import ModularArithmetic
 
@@ -18,6 +19,8 @@ EXPERIMENT = Experiment(
     task=ModularArithmetic(operation="add", modulus=113, train_fraction=0.3),
     model=Transformer(),
     optimizer=AdamW(lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98), warmup=10),
+    objective=CrossEntropy(softmax="float32"),
+    precision="float32",
     budget=40_000,
     stop_after_grok=True,
 )

@@ -10,6 +10,7 @@ Differences from the paper:
 
 from grokscope.experiment import Experiment
 from grokscope.models import Transformer
+from grokscope.objectives import CrossEntropy
 from grokscope.optim import AdamW
 from grokscope.tasks import ModularArithmetic
 
@@ -23,6 +24,8 @@ EXPERIMENT = Experiment(
     model=MODEL,
     optimizer=AdamW(lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98), warmup=10),
     batch_size=512,
+    objective=CrossEntropy(softmax="float32"),
+    precision="float32",
     budget=100_000,
     stop_after_grok=True,
 )

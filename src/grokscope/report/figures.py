@@ -46,7 +46,7 @@ def svg_of_run(record: Record, heading: bool = True) -> str:
     title = f'<p style="margin:0 0 4px;font-weight:600">{escape(record.sentence())}</p>' if heading else ""
     if panels.picture(record) is None:
         return f'<div class="grokscope-run">{title}</div>'
-    with _style(record.name):
+    with style(record.name):
         figure = _figure(record, (9.0, 4.4), dark_ink=INK, restricted=False)
         out = io.StringIO()
         FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
@@ -73,7 +73,7 @@ def png_of_run(record: Record, path: Path, dpi: int = 160) -> Path:
     path = Path(path)
     if panels.picture(record) is None:
         raise BadInput(f"run {record.name} holds no loss yet, so there is nothing to draw.")
-    with _style(record.name):
+    with style(record.name):
         figure = _figure(record, (10.0, 5.8), dark_ink=LIGHT["ink"], restricted=True)
         figure.set_facecolor(LIGHT["paper"])
         figure.suptitle(
@@ -271,7 +271,7 @@ def _fonts() -> list[str]:
 
 
 @contextmanager
-def _style(salt: str) -> Iterator[None]:
+def style(salt: str) -> Iterator[None]:
     """Our fonts for the time of one figure; the reader's rcParams come back whatever happens."""
     with mpl.rc_context():
         mpl.rcdefaults()

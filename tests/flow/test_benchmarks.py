@@ -1,0 +1,141 @@
+"""What is timed is the same work: the reference computes our functions; and the commands say what they should."""
+
+import json
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from grokscope.benchmarks import speed as speed_module
+from grokscope.benchmarks.cases import Case
+from grokscope.benchmarks.measures import measures
+from grokscope.benchmarks.notebook import Notebook
+from grokscope.benchmarks.scaling import slope
+from grokscope.benchmarks.speed import NAMES, gradient_errors, speed
+from grokscope.benchmarks.timing import Spread, in_turns, ratio
+from grokscope.cli import app, main
+from grokscope.models import MLP
+from grokscope.training.members import Lane
+from tests.flow.small import small, small_mlp
+
+EXPERIMENTS = {
+    "pair": small(),
+    "equation": small(**{"model.layers": 2, "model.norm": "post", "model.sequence": "equation"}),
+    "pre-LN": small(**{"model.norm": "pre", "model.activation": "gelu"}),
+    "mixture": small(model={"kind": "moe", "width": 8, "heads": 2, "hidden": 6, "experts": 3, "norm": "pre"}),
+    "one-hot": small(model=MLP(hidden=16, layers=2).to_dict()),
+    "embedded": small(model=MLP(hidden=16, inputs="embedding", width=4).to_dict()),
+    "mse": small_mlp(objective="mse"),
+    "operands": small(
+        task={"kind": "two-hop", "entities": 12, "relations": 4, "degree": 3, "inferred_ratio": 1.0, "held_out": 0.1},
+        **{"model.sequence": "operands", "model.layers": 2, "model.norm": "pre"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_reference_has_our_loss_and_our_gradients(name):
+    experiment = EXPERIMENTS[name].with_overrides({"batch_size": None, "precision": "float64", "optimizer.warmup": 0})
+    book, lane = Notebook(experiment), Lane([(0, experiment)])
+    exact, ours = book.gradients(), lane.gradients()
+    assert set(exact) == set(ours)
+    for parameter, gradient in exact.items():
+        assert_close(ours[parameter], gradient, rtol=1e-10, atol=1e-12)
+    for _ in range(3):
+        assert book.step() == pytest.approx(lane.step().item(), rel=1e-10)
+
+
+def test_the_published_loop_trains_no_differently():
+    experiment = small(batch_size=None)
+    plain, published = Notebook(experiment), Notebook(experiment, test_every_step=True)
+    assert [plain.step() for _ in range(4)] == [published.step() for _ in range(4)]
+
+
+def test_two_sides_take_turns_and_ratios_are_taken_round_by_round():
+    called = []
+    samples = in_turns([lambda: called.append("a"), lambda: called.append("b")], rounds=3)
+    assert [len(side) for side in samples] == [3, 3]
+    assert all(ms > 0 for side in samples for ms in side)
+    assert {"".join(called)[2 * i :][:2] for i in range(2)} == {"aa", "bb"}  # each is tried before its repeats are set
+    assert ratio([2.0, 30.0, 4.0], [1.0, 10.0, 4.0]) == Spread(2.0, 1.0, 3.0)
+
+
+def test_speed_has_the_documented_shape(monkeypatch):
+    monkeypatch.setattr(speed_module, "CASES", (Case("tiny", "a small network", small_mlp()),))
+    result = speed(["tiny"], 1, ["float32"], rounds=3)
+    assert set(result) == {"machine", "threads", "cases"}
+    (case,) = result["cases"]
+    assert {"name", "ms_per_step", "reference_ms_per_step", "ratio", "model_steps_per_s"} <= set(case)
+    assert case["model_steps_per_s"] == pytest.approx(1e3 / case["ms_per_step"], rel=1e-3)
+    low, middle, high = (case["spread"]["ratio"][k] for k in ("low", "median", "high"))
+    assert low <= middle <= high
+    assert case["gradient_error"] < 1e-6
+
+
+def test_the_whole_loop_and_stacked_members_are_timed_too(monkeypatch):
+    quick = small(budget=30)
+    monkeypatch.setattr(speed_module, "NANDA", quick)
+    monkeypatch.setattr(speed_module, "REFERENCE_EVERY", 0.001)
+    monkeypatch.setattr(speed_module, "CASES", (Case("stacked", "four", small_mlp(), 4),))
+    result = speed(["stacked", "loop"], 1, ["float32"], rounds=2, loop_steps=30)
+    stacked, loop = result["cases"]
+    assert stacked["name"] == "stacked"
+    assert loop["steps"] == 30
+    assert 0 < loop["looking_share"] < 1
+    assert loop["reference_ms_per_step"] > 0
+
+
+def test_float32_gradients_are_as_good_as_the_references():
+    errors = gradient_errors(small(batch_size=None, precision="float32"))
+    assert errors["gradient_error"] < 2e-6
+    assert errors["gradient_error"] < 10 * errors["reference_gradient_error"]
+
+
+def test_a_power_law_is_found_and_too_few_points_are_not_fitted():
+    x = (2, 4, 8, 16)
+    assert slope(x, [3 * v**1.5 for v in x]) == (1.5, 0.0)
+    assert slope((1,), [1.0]) == (None, None)
+    found, error = slope((2, 4, 8), [2.0, 4.4, 7.6])
+    assert found == pytest.approx(0.96, abs=0.02)
+    assert error > 0
+
+
+def test_unknown_cases_are_one_line_and_exit_2(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["grokscope", "bench", "speed", "--cases", "transformr"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.strip() == "grokscope: unknown cases 'transformr'; did you mean 'transformer'?"
+    assert "transformer" in NAMES
+    assert any(group.name == "bench" for group in app.registered_groups)
+
+
+def test_the_command_prints_json_as_its_last_line_and_keeps_it(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(speed_module, "CASES", (Case("tiny", "a small network", small_mlp()),))
+    monkeypatch.setattr(speed_module, "NAMES", ("tiny",))
+    out = tmp_path / "a" / "speed.json"
+    arguments = ["bench", "speed", "--precision", "float32", "--rounds", "2", "--json", "--out", str(out)]
+    monkeypatch.setattr("sys.argv", ["grokscope", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 0
+    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert printed == json.loads(out.read_text())
+
+
+@pytest.mark.timeout(120)
+def test_a_look_is_measured_measure_by_measure(monkeypatch):
+    from grokscope.benchmarks import measures as module
+
+    monkeypatch.setattr(module, "NANDA", small(batch_size=None, precision="float32"))
+    result = measures(rounds=2)
+    assert {m["name"] for m in result["measures"]} == {m.kind for m in module.SET}
+    assert result["look_ms"] > result["pass_ms"] > 0
+    assert math.isfinite(result["step_in_passes"])
+
+
+def test_torch_keeps_its_threads_after_a_benchmark():
+    before = torch.get_num_threads()
+    in_turns([lambda: None], 1)
+    assert torch.get_num_threads() == before
