@@ -27,13 +27,18 @@ DEMO = nanda2023progress.EXPERIMENT.with_overrides(
         "clock.free_looks": 100,
     }
 )
+# Three times the decay and a shorter memory of the gradient: the fastest of those tried that most seeds
+# survive (docs/LOG.md). What is left of the plateau is short, and so is the look at it.
 FAST = DEMO.with_overrides(
     {
         "name": "modular-addition-fast",
-        "about": "the same network with twice the decay: learns the algorithm in two to three hundred steps",
-        "optimizer.weight_decay": 2.0,
-        "optimizer.betas": [0.9, 0.99],
+        "about": "the same network with three times the decay: learns the algorithm in one to two hundred steps",
+        "optimizer.weight_decay": 3.0,
+        "optimizer.betas": [0.8, 0.98],
         "budget": 600,
+        "clock.looks_per_decade": 10,
+        "clock.zoom": 2,
+        "clock.free_looks": 40,
     }
 )
 SMALL_MLP = Experiment(

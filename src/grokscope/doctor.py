@@ -33,6 +33,7 @@ def examine(store: Path) -> list[Check]:
         _torch,
         _torchvision,
         _device,
+        _bfloat16,
         _arithmetic,
         lambda: _store(store),
         _disk,
@@ -68,6 +69,15 @@ def _device() -> Check:
     if torch.cuda.is_available():
         return Check("device", True, torch.cuda.get_device_name(0))
     return Check("device", True, "CPU only; every experiment runs on it")
+
+
+def _bfloat16() -> Check:
+    from grokscope.machine import bfloat16_units
+
+    has = bfloat16_units()
+    return Check(
+        "bfloat16", True, "the processor multiplies it" if has else "emulated here: float32 is several times faster"
+    )
 
 
 def _arithmetic() -> Check:

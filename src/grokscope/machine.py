@@ -31,20 +31,18 @@ def cpu() -> str:
 
 def vector_units() -> str:
     """The widest instructions that torch uses here, and whether bfloat16 products have units of their own."""
+    has = "with" if bfloat16_units() else "no"
+    return f"{torch.backends.cpu.get_cpu_capability()}, {has} bfloat16 units"
+
+
+def bfloat16_units() -> bool:
+    """Whether the processor multiplies bfloat16 itself (AMX, AVX-512, Arm); without, it is slower than float32."""
     try:
-        flags = next(
-            line.split(":", 1)[1].split()
-            for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-            if line.startswith("flags")
-        )
-    except (OSError, StopIteration):
-        flags = []
-    capability = torch.backends.cpu.get_cpu_capability()
-    return f"{capability}, {'with' if bfloat16_units(flags) else 'no'} bfloat16 units"
-
-
-def bfloat16_units(flags: list[str]) -> bool:
-    """Whether the processor multiplies bfloat16 itself (AMX, AVX-512 or Arm)."""
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    names = ("flags", "Features")
+    flags = next((line.split(":", 1)[1].split() for line in lines if line.startswith(names)), [])
     return bool({"amx_bf16", "avx512_bf16", "bf16"} & set(flags))
 
 

@@ -8,13 +8,14 @@ processes: one per core wherever the work is long enough to pay for starting the
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
 
 from grokscope.errors import BadInput
 from grokscope.experiment import Experiment
+from grokscope.machine import bfloat16_units
 from grokscope.training.members import Lane
 from grokscope.training.memory import free_bytes, keep_freed_memory, member_bytes, threads
 
@@ -94,6 +95,10 @@ def make_plan(experiments: Sequence[Experiment], engine: EngineName = "auto", de
     if engine not in ("auto", "stacked", "pooled", "looped"):
         raise BadInput(f"engine must be auto, stacked, pooled or looped, got {engine!r}.")
     keep_freed_memory()
+    if where == "cpu" and experiments[0].precision == "bfloat16" and not bfloat16_units():
+        plan = make_plan([e.with_overrides({"precision": "float32"}) for e in experiments], engine, device)
+        slow = "bfloat16 has no units on this processor, so float32 would be several times faster"
+        return replace(plan, why=f"{plan.why}; {slow}")
     each, free = member_bytes(experiments[0], where), USE_OF_FREE_MEMORY * free_bytes(where)
     room = int(free // each)
     if room < 1:

@@ -18,6 +18,7 @@ from grokscope.measures.base import Snapshot
 from grokscope.models.base import Encoding, Network
 from grokscope.seeds import Seeds
 from grokscope.tasks.base import Split
+from grokscope.training.graphs import Recorded
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.float32, "auto": torch.float32}
 """Precision of the master weights; bfloat16 is applied to products by autocast."""
@@ -55,7 +56,7 @@ class Lane:
 
     def step(self) -> Tensor:
         """One optimizer step of all members; returns their training losses before it, (S,)."""
-        losses, grads = self._differentiate(*self.batch())
+        losses, grads = self._compute(*self.batch())
         with torch.no_grad():
             torch.cat([grad.reshape(len(self.numbers), -1) for grad in grads], dim=1, out=self.grad_SP)
             for change, state in zip(self.shared.interventions, self.changes, strict=True):
@@ -128,6 +129,8 @@ class Lane:
         ]
         self._stacked = tuple(torch.stack(parts) for parts in zip(*self._train, strict=True))
         self._orders: tuple[int, list[Tensor]] = (-1, [])
+        recordable = count > 1 and self.device.type == "cuda"  # stacked, no shape depends on data
+        self._compute = Recorded(self._differentiate) if recordable else self._differentiate
 
     def _differentiate(self, tokens: Tensor, targets: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         with self._precision():
