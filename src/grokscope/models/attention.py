@@ -108,9 +108,7 @@ class Attention(nn.Module):
         upto, keep = seen.start(q + 1), list(range(q + 1))
         fixed = [seen.start(i) for i in keep if seen.counts[i] == 1][-1:]
         keep = [i for i in keep if [seen.start(i)] != fixed]
-        heads = upto * torch.arange(self.heads, device=values.device)
-        index = (seen.index(q, group)[:, keep, None] + heads).flatten(1)
-        at = lookups(index, self.heads * upto)
+        at = lookups(torch.stack([seen.index(q, group)[:, i] for i in keep], 1), upto, self.heads)
         share = torch.stack([weights[:, i] for i in keep], 1).flatten(1)
         mixtures = []
         for A, b in zip(maps, plus, strict=True):

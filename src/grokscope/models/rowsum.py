@@ -31,13 +31,26 @@ class Lookups(NamedTuple):
     """Where the places of each row begin in ``order_M``."""
 
 
-def lookups(index_NJ: Tensor, rows: int) -> Lookups:
-    """Sort the places of an index into a table of so many rows; where no gradient can be asked for, do not."""
-    flat = index_NJ.reshape(-1)
+def lookups(rows_NL: Tensor, rows: int, heads: int = 1) -> Lookups:
+    """Lookups of L rows in each of the tables of several heads, which lie one after another; J = L · heads.
+
+    Every head looks up the same rows of its own table, so they are sorted once for all. Where no
+    gradient can be asked for they are not sorted.
+
+    Args:
+        rows_NL: int64 in [0, rows).
+        rows: of one head's table.
+        heads: how many tables.
+    """
+    head = torch.arange(heads, device=rows_NL.device)
+    index = (rows_NL[..., None] + rows * head).flatten(1)
+    flat = rows_NL.reshape(-1)
     if not torch.is_grad_enabled():
-        return Lookups(index_NJ, flat[:0], flat[:0])
+        return Lookups(index, flat[:0], flat[:0])
     counts = torch.zeros(rows, dtype=torch.int64, device=flat.device).scatter_add(0, flat, torch.ones_like(flat))
-    return Lookups(index_NJ, flat.argsort(), counts.cumsum(0) - counts)
+    order = flat.argsort() * heads + head[:, None]
+    starts = counts.cumsum(0) - counts + flat.numel() * head[:, None]
+    return Lookups(index, order.flatten(), starts.flatten())
 
 
 def row_sum(table_TW: Tensor, weights_NJ: Tensor, at: Lookups) -> Tensor:
