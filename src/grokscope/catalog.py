@@ -33,12 +33,12 @@ FAST = DEMO.with_overrides(
     {
         "name": "modular-addition-fast",
         "about": "the same network with more decay from smaller weights: learns the algorithm in 100 to 250 steps",
-        "optimizer.weight_decay": 2.5,
+        "optimizer.weight_decay": 3.0,
         "optimizer.eps": 1e-6,
         "model.init_scale": 0.7,
-        "tail": 0.6,
+        "tail": 1.0,
         "budget": 600,
-        "clock.looks_per_decade": 10,
+        "clock.looks_per_decade": 6,
         "clock.zoom": 4,
         "clock.free_looks": 60,
     }

@@ -61,7 +61,10 @@ class Attention(nn.Module):
                 )  # (H, count, upto)
                 index = seen.index(q, group)
                 index = index if count == 1 else seen.rows(q, group)[:, None] * upto + index
-                scores = F.embedding(index, pairs.flatten(1).T)
+                # a gather: the rows of this table are too short to be looked up as rows
+                scores = (
+                    pairs.flatten(1).T.gather(0, index.reshape(-1, 1).expand(-1, self.heads)).view(*index.shape, -1)
+                )
             else:
                 if spread is None:
                     spread = self._split(seen.before(keys, max(group.positions), group))

@@ -13,7 +13,6 @@ from math import prod
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Stream:
         values = []
         for i, slot in enumerate(slots):
             few = len(slot) <= len(tokens_NL)
-            values.append((W_E[slot.start : slot.stop] if few else F.embedding(tokens_NL[:, i], W_E)) + W_pos[i])
+            values.append((W_E[slot.start : slot.stop] if few else W_E.index_select(0, tokens_NL[:, i])) + W_pos[i])
         return cls(torch.cat(values), tuple(len(v) for v in values), prefixes, of_tokens=True)
 
     def normed(self, norm: Callable[[Tensor], Tensor]) -> "Stream":
@@ -113,7 +112,7 @@ class Stream:
         by_prefix = position < len(self.prefixes.sizes)
         if self.counts[position] == 1 or (whole and not by_prefix):
             return part_CX
-        return F.embedding(self.rows(position, group), part_CX)
+        return part_CX.index_select(0, self.rows(position, group))
 
     def before(self, packed_RX: Tensor, last: int, group: Group) -> Tensor:
         """Values of all positions up to ``last`` as the group's values see them, (M, last + 1, X)."""
