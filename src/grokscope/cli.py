@@ -169,7 +169,7 @@ def doctor(store: StoreOption = Path("runs"), json_: JsonOption = False) -> None
 
 bench = typer.Typer(no_args_is_help=True, help="Measure what things cost on this machine.")
 app.add_typer(bench, name="bench")
-OutOption = Annotated[Path | None, typer.Option("--out", help="Also write the result here, as JSON.")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Also keep the result here, as JSON.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads of torch, for all sides.")]
 RoundsOption = Annotated[int, typer.Option("--rounds", min=1, help="Samples of each side.")]
 
@@ -188,7 +188,7 @@ def bench_speed(
     json_: JsonOption = False,
 ) -> None:
     """Our training step against a notebook's: in turns, in one process, on the same threads."""
-    from grokscope.benchmarks.speed import NAMES, speed
+    from grokscope.benchmarks.speed import NAMES, merged, speed
     from grokscope.terminal import print_speed
     from grokscope.training.engine import find_device
 
@@ -196,7 +196,7 @@ def bench_speed(
     precisions = _names(precision, ("float64", "float32", "bfloat16"), "precision")
     where = find_device(device)
     result = _with_progress(lambda tell: speed(names, threads, precisions, rounds, where, steps, tell))
-    _keep(result, out)
+    _keep(merged(json.loads(out.read_text(encoding="utf-8")), result) if out and out.exists() else result, out)
     print(json.dumps(result)) if json_ else print_speed(result)
 
 

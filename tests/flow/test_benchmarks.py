@@ -12,7 +12,7 @@ from grokscope.benchmarks.cases import Case
 from grokscope.benchmarks.measures import measures
 from grokscope.benchmarks.notebook import Notebook
 from grokscope.benchmarks.scaling import slope
-from grokscope.benchmarks.speed import NAMES, gradient_errors, speed
+from grokscope.benchmarks.speed import NAMES, gradient_errors, merged, speed, whole_batch
 from grokscope.benchmarks.timing import Spread, in_turns, ratio
 from grokscope.cli import app, main
 from grokscope.models import MLP
@@ -90,6 +90,29 @@ def test_float32_gradients_are_as_good_as_the_references():
     errors = gradient_errors(small(batch_size=None, precision="float32"))
     assert errors["gradient_error"] < 2e-6
     assert errors["gradient_error"] < 10 * errors["reference_gradient_error"]
+
+
+def test_cases_that_are_timed_again_replace_the_recorded_ones():
+    old = {"machine": {"cpu": "x"}, "threads": 1, "cases": [_case("a", 1.0), _case("b", 2.0)], "waits": {"fast": 1}}
+    again = merged(old, {"machine": {"cpu": "x"}, "threads": 1, "cases": [_case("b", 3.0), _case("c", 4.0)]})
+    assert [(c["name"], c["ratio"]) for c in again["cases"]] == [("a", 1.0), ("b", 3.0), ("c", 4.0)]
+    assert again["waits"] == {"fast": 1}
+    elsewhere = {"machine": {"cpu": "y"}, "threads": 1, "cases": [_case("b", 3.0)]}
+    assert merged(old, elsewhere) == elsewhere
+
+
+def _case(name, ratio):
+    return {"name": name, "precision": "float32", "ratio": ratio}
+
+
+def test_the_short_batch_at_the_end_of_an_epoch_is_not_timed():
+    lane = Lane([(0, small())])  # 60 training rows in batches of 16: every fourth has 12
+    sizes = []
+    batch = lane.batch
+    lane.batch = lambda: (sizes.append(batch()[0].shape[1]), batch())[1]
+    for _ in range(8):
+        whole_batch(lane)
+    assert sizes == [16] * 8
 
 
 def test_a_power_law_is_found_and_too_few_points_are_not_fitted():

@@ -80,10 +80,20 @@ def _steps(case: Case, precisions: Sequence[str], rounds: int, device: str) -> I
     book = Notebook(case.experiment, device=device)
     lanes = [Lane([(0, case.experiment.with_overrides({"precision": p}))], device) for p in precisions]
     done = _waited(device)
-    book_ms, *ours = in_turns([done(book.step), *(done(lane.step) for lane in lanes)], rounds)
+    book_ms, *ours = in_turns([done(book.step), *(done(lambda lane=lane: whole_batch(lane)) for lane in lanes)], rounds)
     for precision, lane, mine in zip(precisions, lanes, ours, strict=True):
         errors = gradient_errors(case.experiment) if precision == "float32" and device == "cpu" else {}
         yield _row(case.name, case.about, precision, mine, book_ms) | _roofline(lane, mine, precision) | errors
+
+
+def whole_batch(lane: Lane) -> None:
+    """A step; the short batch at the end of an epoch is left out, because the reference has none."""
+    size = lane.shared.batch_size
+    if size is not None and lane.train_rows > size and lane.train_rows % size:
+        per_epoch = lane.train_rows // size + 1
+        if lane.steps % per_epoch == per_epoch - 1:
+            lane.steps += 1
+    lane.step()
 
 
 def _stacked(case: Case, rounds: int, device: str) -> Iterator[dict[str, Any]]:
@@ -222,3 +232,13 @@ def _waited(device: str) -> Callable[[Callable[[], object]], Callable[[], object
 
 def _device_name(device: str) -> str:
     return "cpu" if device == "cpu" else torch.cuda.get_device_name(device)
+
+
+def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """A recorded result with the cases that were timed again; the rest stays, if machine and threads are the same."""
+    if old.get("machine") != new["machine"] or old.get("threads") != new["threads"]:
+        return new
+    again = {(case["name"], case["precision"]): case for case in new["cases"]}
+    kept = [again.pop((case["name"], case["precision"]), case) for case in old["cases"]]
+    waits = old.get("waits", {}) | new.get("waits", {})
+    return new | {"cases": [*kept, *again.values()]} | ({"waits": waits} if waits else {})

@@ -52,19 +52,8 @@ class Attention(nn.Module):
         found = []
         for q in group.positions:
             queries = self._split(seen.parts[q] @ self.W_Q) * self.size**-0.5
-            count, upto = seen.counts[q], seen.start(q + 1)
-            if count * upto <= ROW_BY_ROW * group.count * (
-                q + 1
-            ):  # all pairs of values cost less than those that occur
-                pairs = torch.bmm(
-                    queries.transpose(0, 1), self._split(keys[:upto]).permute(1, 2, 0)
-                )  # (H, count, upto)
-                index = seen.index(q, group)
-                index = index if count == 1 else seen.rows(q, group)[:, None] * upto + index
-                # a gather: the rows of this table are too short to be looked up as rows
-                scores = (
-                    pairs.flatten(1).T.gather(0, index.reshape(-1, 1).expand(-1, self.heads)).view(*index.shape, -1)
-                )
+            if self._all_pairs_pay(seen, group, q):
+                scores = self._of_all_pairs(seen, group, q, queries, keys)
             else:
                 if spread is None:
                     spread = self._split(seen.before(keys, max(group.positions), group))
@@ -72,6 +61,19 @@ class Attention(nn.Module):
                 scores = (query[:, None] * spread[:, : q + 1]).sum(-1)
             found.append(torch.softmax(scores, 1))
         return found
+
+    def _all_pairs_pay(self, seen: Stream, group: Group, q: int) -> bool:
+        """Whether the scores of all pairs of values cost less than those of the pairs that occur."""
+        return seen.counts[q] * seen.start(q + 1) <= ROW_BY_ROW * group.count * (q + 1)
+
+    def _of_all_pairs(self, seen: Stream, group: Group, q: int, queries: Tensor, keys: Tensor) -> Tensor:
+        """Scores (M, q + 1, H), picked from those of every query value with every key value."""
+        upto = seen.start(q + 1)
+        pairs = torch.bmm(queries.transpose(0, 1), self._split(keys[:upto]).permute(1, 2, 0))  # (H, counts[q], upto)
+        index = seen.index(q, group)
+        index = index if seen.counts[q] == 1 else seen.rows(q, group)[:, None] * upto + index
+        # a gather of numbers, because rows of so few are slow to look up
+        return pairs.flatten(1).T.gather(0, index.reshape(-1, 1).expand(-1, self.heads)).unflatten(0, index.shape)
 
     def through(
         self, seen: Stream, group: Group, maps: Sequence[Tensor], biases: Sequence[Tensor | None]
@@ -125,7 +127,7 @@ class Attention(nn.Module):
     def _all_at_once(self, seen: Stream, group: Group, keys: Tensor, values: Tensor) -> Tensor:
         """Many positions: one call of torch's attention."""
         last = max(group.positions)
-        k, v = (self._split(seen.before(x, last, group)).transpose(1, 2) for x in (seen.values_RD @ self.W_K, values))
+        k, v = (self._split(seen.before(x, last, group)).transpose(1, 2) for x in (keys, values))
         queries = [seen.spread(seen.parts[q] @ self.W_Q, q, group).expand(group.count, -1) for q in group.positions]
         q = self._split(torch.stack(queries, 1)).transpose(1, 2)
         at = torch.tensor(group.positions, device=q.device)

@@ -40,11 +40,9 @@ class Prefixes:
         """Distinct prefixes, for the positions where they are worth tabulating."""
         self.codes: list[Tensor] = []
         """The prefix that each example has, counted with the last token fastest."""
-        for i in range(len(self.sizes)):
-            fixed, first = slots[i] == 1, i == 0
-            self.codes.append(
-                rows_LN[0] if first else self.codes[-1] if fixed else self.codes[-1] * slots[i] + rows_LN[i]
-            )
+        for row, slot in zip(rows_LN, slots[: len(self.sizes)], strict=False):
+            before = self.codes[-1] * slot if self.codes else 0
+            self.codes.append(self.codes[-1] if self.codes and slot == 1 else row + before)
 
     def groups(self, positions: Sequence[int]) -> list[Group]:
         """How the stream at these positions is computed, in their order."""
