@@ -164,6 +164,57 @@ BIBLIOGRAPHY: dict[str, Reference] = {
             "1701.06538",
             "ICLR 2017",
         ),
+        Reference(
+            "notsawo2023predicting",
+            "Notsawo, Pascal Jr. Tikeng and Zhou, Hattie and Pezeshki, Mohammad and Rish, Irina and Dumas, Guillaume",
+            2023,
+            "Predicting Grokking Long Before it Happens: A look into the loss landscape of models which grok",
+            "2306.13253",
+        ),
+        Reference(
+            "thilak2022slingshot",
+            "Thilak, Vimal and Littwin, Etai and Zhai, Shuangfei and Saremi, Omid and Paiss, Roni and Susskind, Joshua",
+            2022,
+            "The Slingshot Mechanism: An Empirical Study of Adaptive Optimizers and the Grokking Phenomenon",
+            "2206.04817",
+        ),
+        Reference(
+            "morris2025how",
+            "Morris, John X. and Sitawarin, Chawin and Guo, Chuan and Kokhlikyan, Narine and Suh, G. Edward and "
+            "Rush, Alexander M. and Chaudhuri, Kamalika and Mahloujifar, Saeed",
+            2025,
+            "How much do language models memorize?",
+            "2505.24832",
+        ),
+        Reference(
+            "song2026model",
+            "Song, Yiding and Ye, Hanming",
+            2026,
+            "Model Capacity Determines Grokking through Competing Memorisation and Generalisation Speeds",
+            "2605.09724",
+        ),
+        Reference(
+            "li2025grokking",
+            "Li, Ziyue and Fan, Chenrui and Zhou, Tianyi",
+            2025,
+            "Grokking in LLM Pretraining? Monitor Memorization-to-Generalization without Test",
+            "2506.21551",
+            "ICLR 2026",
+        ),
+        Reference(
+            "wang2026distributional",
+            "Wang, Ziyue and Ying, Yufeng and Kanamori, Takafumi",
+            2026,
+            "Distributional Spectral Diagnostics for Localizing Grokking Transitions",
+            "2605.08237",
+        ),
+        Reference(
+            "truong2026first",
+            "Truong, Xuan Khanh and Truong, Quynh Hoa and Luu, Duc Trung and Phan, Thanh Duc",
+            2026,
+            "First-Passage Prediction of Grokking Delay: A Calibrated Law under AdamW with Causal Validation",
+            "2605.18845",
+        ),
     )
 }
 

@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -80,10 +81,11 @@ def _steps(case: Case, precisions: Sequence[str], rounds: int, device: str) -> I
     book = Notebook(case.experiment, device=device)
     lanes = [Lane([(0, case.experiment.with_overrides({"precision": p}))], device) for p in precisions]
     done = _waited(device)
-    book_ms, *ours = in_turns([done(book.step), *(done(lambda lane=lane: whole_batch(lane)) for lane in lanes)], rounds)
+    book_ms, *ours = in_turns([done(book.step), *(done(partial(whole_batch, lane)) for lane in lanes)], rounds)
+    theirs = {"reference_gflop": gflop(book.step)}
     for precision, lane, mine in zip(precisions, lanes, ours, strict=True):
         errors = gradient_errors(case.experiment) if precision == "float32" and device == "cpu" else {}
-        yield _row(case.name, case.about, precision, mine, book_ms) | _roofline(lane, mine, precision) | errors
+        yield _row(case.name, case.about, precision, mine, book_ms) | _roofline(lane, mine, precision) | theirs | errors
 
 
 def whole_batch(lane: Lane) -> None:
@@ -193,16 +195,21 @@ def _row(name: str, about: str, precision: str, ours: Sequence[float], theirs: S
 
 def _roofline(lane: Lane, ours: Sequence[float], precision: str, members: int = 1) -> dict[str, float]:
     """Arithmetic of the matrix products of a step, and how long it would take at the speed of a large one."""
-    with FlopCounterMode(display=False) as counter:
-        lane.step()
-    gflop, peak = counter.get_total_flops() / 1e9 / members, peak_gflops(precision, str(lane.device))
-    best = 1e3 * gflop / peak
+    work, peak = gflop(lane.step) / members, peak_gflops(precision, str(lane.device))
+    best = 1e3 * work / peak
     return {
-        "gflop": float(f"{gflop:.4g}"),
+        "gflop": float(f"{work:.4g}"),
         "peak_gflops": float(f"{peak:.4g}"),
         "roofline_ms": float(f"{best:.4g}"),
         "of_roofline": float(f"{best / Spread.of(ours).median:.3g}"),
     }
+
+
+def gflop(call: Callable[[], object]) -> float:
+    """Arithmetic of the matrix products of a call, in 10⁹ operations."""
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return float(f"{counter.get_total_flops() / 1e9:.4g}")
 
 
 def peak_gflops(precision: str, device: str = "cpu", size: int = 1024) -> float:

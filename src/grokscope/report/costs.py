@@ -12,6 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from grokscope.report.figures import LIGHT, style
 from grokscope.report.look import number
+from grokscope.trace import Floats
 
 
 def png_of_scaling(result: Mapping[str, Any], path: Path, dpi: int = 160) -> Path:
@@ -24,10 +25,10 @@ def png_of_scaling(result: Mapping[str, Any], path: Path, dpi: int = 160) -> Pat
     """
     axes = result["axes"]
     with style("scaling"):
-        figure = Figure(figsize=(11.0, 3.4))
+        figure = Figure(figsize=(11.0, 3.9))
         FigureCanvasAgg(figure)
         figure.set_facecolor(LIGHT["paper"])
-        figure.subplots_adjust(left=0.055, right=0.985, top=0.74, bottom=0.17, wspace=0.32)
+        figure.subplots_adjust(left=0.055, right=0.95, top=0.68, bottom=0.15, wspace=0.38)
         figure.suptitle(
             "What a step costs, against one size at a time",
             x=0.055,
@@ -39,13 +40,13 @@ def png_of_scaling(result: Mapping[str, Any], path: Path, dpi: int = 160) -> Pat
             color=LIGHT["ink"],
         )
         for place, (panel, axis) in enumerate(zip(figure.subplots(1, len(axes)), axes, strict=True)):
-            _panel(panel, axis, first=place == 0)
+            _panel(panel, axis, first=place == 0, last=place == len(axes) - 1)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=dpi, metadata={"Software": None})
     return path
 
 
-def _panel(panel: Axes, axis: Mapping[str, Any], first: bool) -> None:
+def _panel(panel: Axes, axis: Mapping[str, Any], first: bool, last: bool) -> None:
     x, ms = np.array(axis["values"], dtype=float), np.array(axis["ms_per_step"])
     panel.set_xscale("log")
     panel.set_yscale("log")
@@ -57,18 +58,18 @@ def _panel(panel: Axes, axis: Mapping[str, Any], first: bool) -> None:
         panel.plot(x[tail], middle, color=LIGHT["accent"], lw=2.2, zorder=2, alpha=0.8)
     memory = panel.twinx()
     memory.set_yscale("log")
-    memory.plot(x, np.array(axis["bytes"]) / 2**20, color=LIGHT["excluded"], lw=1.2, ls=(0, (1, 1.5)))
-    memory.tick_params(colors=LIGHT["excluded"], labelsize=8, length=0)
-    memory.yaxis.set_major_formatter(FuncFormatter(lambda v, _: number(v)))
+    mebibytes = np.array(axis["bytes"]) / 2**20
+    memory.plot(x, mebibytes, color=LIGHT["excluded"], lw=1.2, ls=(0, (1, 1.5)))
+    _sparse(memory, mebibytes, LIGHT["excluded"])
+    if last:
+        memory.set_ylabel("predicted MiB, dotted", fontsize=9, color=LIGHT["excluded"])
     panel.set_title(_heading(axis), loc="left", fontsize=9.5, color=LIGHT["ink"], linespacing=1.5)
     panel.set_xlabel(axis["unit"], fontsize=9, color=LIGHT["soft"])
     panel.xaxis.set_major_locator(FixedLocator(list(x if len(x) < 4 else x[:: max(1, len(x) // 3)])))
     panel.xaxis.set_minor_locator(NullLocator())
     panel.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
-    panel.yaxis.set_major_formatter(FuncFormatter(lambda v, _: number(v)))
     panel.tick_params(colors=LIGHT["soft"], labelsize=8, length=2)
-    low, high = ms.min(), ms.max()
-    panel.set_ylim(low / (high / low) ** 0.15 / 1.1, high * (high / low) ** 0.15 * 1.1)
+    _sparse(panel, ms, LIGHT["soft"])
     if first:
         panel.set_ylabel("milliseconds a step", fontsize=9, color=LIGHT["soft"])
     for side in ("top", "right", "left"):
@@ -81,8 +82,19 @@ def _panel(panel: Axes, axis: Mapping[str, Any], first: bool) -> None:
     panel.set_facecolor(LIGHT["paper"])
 
 
+def _sparse(panel: Axes, values: Floats, colour: str) -> None:
+    """Few labels on a log axis: powers of ten where there are two, else the ends of the data."""
+    low, high = float(values.min()), float(values.max())
+    panel.set_ylim(low / (high / low) ** 0.1 / 1.1, high * (high / low) ** 0.1 * 1.1)
+    tens = [10.0**k for k in range(-6, 7) if low <= 10.0**k <= high]
+    panel.yaxis.set_major_locator(FixedLocator(tens if len(tens) > 1 else sorted({low, high})))
+    panel.yaxis.set_minor_locator(NullLocator())
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda v, _: number(v)))
+    panel.tick_params(axis="y", colors=colour, labelsize=8, length=0)
+
+
 def _heading(axis: Mapping[str, Any]) -> str:
     error = "" if axis["exponent_error"] is None else f" ± {axis['exponent_error']:.2f}"
-    fitted = "" if axis["exponent"] is None else f"time ~ n^{axis['exponent']:.2f}{error}"
-    memory = "" if axis["bytes_exponent"] is None else f"memory ~ n^{axis['bytes_exponent']:.2f}"
-    return f"{axis['name']}\n{fitted}\n{memory}"
+    fitted = "" if axis["exponent"] is None else f"time, exponent {axis['exponent']:.2f}{error}"
+    memory = "" if axis["bytes_exponent"] is None else f"memory, exponent {axis['bytes_exponent']:.2f}"
+    return f"{axis['name']}\n{fitted}\n{memory}".replace("-", "−")
