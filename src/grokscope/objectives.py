@@ -34,8 +34,8 @@ class CrossEntropy(Objective):
     The loss of a right answer is −log1p(−s) with s = Σ_{j≠y} p_j, and its gradient p_j, at y −s: the
     same function without a difference of nearly equal numbers, so neither loses digits as the margin
     z_y − max_{j≠y} z_j grows. A plain log-softmax takes z_y − logsumexp(z): in float32 it returns exact zeros
-    once the margin passes about 17 nats, and gradients with them (softmax collapse), in float64 at
-    about 37; safe in float32 at about 87.
+    once the margin passes about 17 nats, and the gradient at y with them (softmax collapse; the other
+    logits' stays e^−margin), in float64 at about 37; safe in float32 at about 87.
     """
 
     kind: ClassVar[str] = "cross-entropy"

@@ -215,6 +215,43 @@ BIBLIOGRAPHY: dict[str, Reference] = {
             "First-Passage Prediction of Grokking Delay: A Calibrated Law under AdamW with Causal Validation",
             "2605.18845",
         ),
+        Reference(
+            "fan2024deep",
+            "Fan, Simin and Pascanu, Razvan and Jaggi, Martin",
+            2024,
+            "Deep Grokking: Would Deep Neural Networks Generalize Better?",
+            "2405.19454",
+        ),
+        Reference(
+            "prieto2025grokking",
+            "Prieto, Lucas and Barsbey, Melih and Mediano, Pedro A. M. and Birdal, Tolga",
+            2025,
+            "Grokking at the Edge of Numerical Stability",
+            "2501.04697",
+            "ICLR 2025",
+        ),
+        Reference(
+            "zhong2023clock",
+            "Zhong, Ziqian and Liu, Ziming and Tegmark, Max and Andreas, Jacob",
+            2023,
+            "The Clock and the Pizza: Two Stories in Mechanistic Explanation of Neural Networks",
+            "2306.17844",
+            "NeurIPS 2023",
+        ),
+        Reference(
+            "demoss2024complexity",
+            "DeMoss, Branton and Sapora, Silvia and Foerster, Jakob and Hawes, Nick and Posner, Ingmar",
+            2024,
+            "The Complexity Dynamics of Grokking",
+            "2412.09810",
+        ),
+        Reference(
+            "papyan2020prevalence",
+            "Papyan, Vardan and Han, X. Y. and Donoho, David L.",
+            2020,
+            "Prevalence of Neural Collapse during the terminal phase of deep learning training",
+            "2008.08186",
+        ),
     )
 }
 

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from grokscope.measures import MEASURES, Measure
+from grokscope.measures import MEASURES, Measure, Snapshot
 from grokscope.models import MLP, MODELS, MixtureTransformer, Model, Transformer
+from grokscope.objectives import CrossEntropy
 from grokscope.optim import OPTIMIZERS, SGD, AdamW, Optimizer
 from grokscope.phases import read_phases
+from grokscope.seeds import Seeds
 from grokscope.spec import Spec
 from grokscope.tasks import TASKS, ModularArithmetic, PermutationGroup, Task, TwoHop
 from grokscope.tasks.groups import SYMBOLS
@@ -83,7 +85,14 @@ def test_optimizer(optimizer: Optimizer) -> None:
 
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.kind)
 def test_measure(measure: type[Measure]) -> None:
-    check_measure(measure())
+    check_measure(measure(), _mixture() if "routers" in measure.needs else None)
+
+
+def _mixture() -> Snapshot:
+    task = ModularArithmetic(modulus=7, train_fraction=0.5)
+    model = MixtureTransformer(layers=3, width=8, heads=2, hidden=4, experts=4)
+    network = model.build(task, Seeds(0).generator("init"))
+    return Snapshot(0, network, task, task.divide(Seeds(0)), model.encode(task, task.table), CrossEntropy())
 
 
 def test_detector() -> None:

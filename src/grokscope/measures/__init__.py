@@ -1,10 +1,61 @@
-"""What we look at. The registry is this tuple; ``package.module:Name`` works wherever a kind does."""
+"""What we look at. The registry is this tuple; ``package.module:Name`` works wherever a kind does.
+
+Each family's file also holds its formulas as plain functions, usable alone on tensors, series or modules.
+"""
 
 from grokscope.measures.base import Measure, Snapshot, unmet
+from grokscope.measures.dynamics import LogProbabilityQuantiles, WeightSketch
 from grokscope.measures.fit import Fit
+from grokscope.measures.memorization import Memorization
 from grokscope.measures.norms import Norms
+from grokscope.measures.pathways import Pathways
+from grokscope.measures.precision import LogitScale, SoftmaxCollapse, UpdateDirection
 from grokscope.measures.progress import FourierSparsity, KeyFrequencies
+from grokscope.measures.representation import Circularity, NeuralCollapse, Parallelograms, Separation
+from grokscope.measures.spectrum import EmbeddingSpectrum, Layers, RepresentationSpectrum
 
-MEASURES: tuple[type[Measure], ...] = (Fit, Norms, FourierSparsity, KeyFrequencies)
+MEASURES: tuple[type[Measure], ...] = (
+    Fit,
+    Norms,
+    FourierSparsity,
+    KeyFrequencies,
+    RepresentationSpectrum,
+    EmbeddingSpectrum,
+    Layers,
+    Parallelograms,
+    Circularity,
+    Separation,
+    NeuralCollapse,
+    SoftmaxCollapse,
+    LogitScale,
+    UpdateDirection,
+    LogProbabilityQuantiles,
+    WeightSketch,
+    Memorization,
+    Pathways,
+)
 
-__all__ = ["MEASURES", "Fit", "FourierSparsity", "KeyFrequencies", "Measure", "Norms", "Snapshot", "unmet"]
+__all__ = [
+    "MEASURES",
+    "Circularity",
+    "EmbeddingSpectrum",
+    "Fit",
+    "FourierSparsity",
+    "KeyFrequencies",
+    "Layers",
+    "LogProbabilityQuantiles",
+    "LogitScale",
+    "Measure",
+    "Memorization",
+    "NeuralCollapse",
+    "Norms",
+    "Parallelograms",
+    "Pathways",
+    "RepresentationSpectrum",
+    "Separation",
+    "Snapshot",
+    "SoftmaxCollapse",
+    "UpdateDirection",
+    "WeightSketch",
+    "unmet",
+]

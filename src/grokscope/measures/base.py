@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from grokscope.models.base import Encoding, Network
+from grokscope.models.moe import MixtureNetwork
 from grokscope.objectives import Objective
 from grokscope.sources import Source
 from grokscope.spec import Spec
@@ -113,12 +114,16 @@ NEEDS = {
     "embedding": lambda task, network: network.embedding_PD() is not None,
     "neurons": lambda task, network: bool(network.neurons),
     "linear readout": lambda task, network: network.neuron_to_logit_HC() is not None,
+    "routers": lambda task, network: isinstance(network, MixtureNetwork),
+    "commutative task": lambda task, network: task.commutative,
 }
 _BECAUSE = {
     "cyclic group": "the task is not addition in a cyclic group",
     "embedding": "the model has no embedding of the task's elements",
     "neurons": "the model names no hidden layer",
     "linear readout": "the map from neurons to logits is not linear",
+    "routers": "the model has no routers that choose experts",
+    "commutative task": "the task's answer depends on the order of its operands",
 }
 
 

@@ -1,0 +1,253 @@
+"""The tangent kernel: lazy or rich, near the labels or far, each a pure function, usable alone.
+
+Axes: N examples (or example-output pairs), P parameters, C classes. K is a Gram matrix (N, N),
+K_ij = ∇f(x_i)·∇f(x_j) of one output f of any ``nn.Module`` that can be lifted by ``torch.func.vmap``.
+Everything after :func:`ntk` takes plain Gram matrices, so it works on any kernel.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+
+from grokscope.measures.base import Measure, Snapshot, Values
+from grokscope.seeds import Seeds
+from grokscope.trace import Quantity
+
+ENTRIES = 2**26
+"""Numbers of the Jacobian that are held at once: 256 MiB in float32."""
+_POSITIVE = (0.0, float("inf"))
+
+
+def ntk(module: nn.Module, inputs_N: Tensor, outputs_N: Tensor | None = None, entries: int = ENTRIES) -> Tensor:
+    """Empirical neural tangent kernel K_ij = Σ_p ∂_p f(x_i) ∂_p f(x_j), (N, N). [Jacot et al. 2018, Sec. 4]
+
+    The Jacobian (N, P) is made in blocks of rows and never held whole; with B blocks the later ones
+    are made again, B(B + 1)/2 in all. Cost: a forward and a backward pass of one example per row of a
+    block, and N²P multiply-adds. For a linear map f = w·x it is the Gram matrix of the inputs, x_i·x_j.
+
+    Args:
+        module: takes ``inputs_N[i : i + 1]``; modes and weights stay as they are. A module with
+            dropout should be in eval mode.
+        inputs_N: the probe set, (N, …).
+        outputs_N: int64, which entry of an example's flattened output is f, for instance its
+            correct class. None: all outputs, K is (N·C, N·C) with an example's C outputs side by side.
+        entries: bound on the numbers of Jacobian held at once; at least two rows are.
+    """
+    weights, buffers = _state(module)
+
+    def output(weights: dict[str, Tensor], x: Tensor, pick: Tensor) -> Tensor:
+        return functional_call(module, (weights, buffers), (x[None],)).flatten().gather(0, pick[None])[0]
+
+    if outputs_N is None:
+        with torch.no_grad():
+            width = functional_call(module, (weights, buffers), (inputs_N[:1],)).numel()
+        outputs_N = torch.arange(width, device=inputs_N.device).repeat(len(inputs_N))
+        inputs_N = inputs_N.repeat_interleave(width, 0)
+    rows = vmap(grad(output), in_dims=(None, 0, 0))
+    size = max(1, entries // (2 * sum(p.numel() for p in weights.values())))
+    places = torch.arange(len(inputs_N)).split(size)
+    found: list[list[Tensor]] = [[] for _ in places]
+    for i, here in enumerate(places):
+        first = rows(weights, inputs_N[here], outputs_N[here])
+        for j in range(i, len(places)):
+            second = first if i == j else rows(weights, inputs_N[places[j]], outputs_N[places[j]])
+            found[i].append(torch.stack([first[n].flatten(1) @ second[n].flatten(1).T for n in first]).sum(0))
+    lower = [[found[j][i - j].T for j in range(i)] for i in range(len(places))]
+    return torch.cat([torch.cat(lower[i] + found[i], 1) for i in range(len(places))])
+
+
+def alignment(first_NN: Tensor, second_NN: Tensor) -> float:
+    """⟨K, L⟩_F / (‖K‖_F ‖L‖_F), in [0, 1] for Gram matrices; 1 exactly when one is a multiple of the other.
+
+    With L = yyᵀ it is yᵀKy / (‖K‖_F ‖y‖²), which Kumar et al. 2023 call CKA. Unchanged by scaling
+    either kernel and by turning both. K = I and L = yyᵀ give 1/√N. A kernel of zeros has alignment 0.
+    """
+    a, b = first_NN.double(), second_NN.double()
+    tiny = torch.finfo(torch.float64).tiny
+    return ((a * b).sum() / (a.norm() * b.norm()).clamp_min(tiny)).item()
+
+
+def centred(kernel_NN: Tensor) -> Tensor:
+    """HKH with H = I − 11ᵀ/N: the kernel of features whose mean over the probe set is taken out, float64."""
+    k = kernel_NN.double()
+    return k - k.mean(0) - k.mean(1, keepdim=True) + k.mean()
+
+
+def cka(first_NN: Tensor, second_NN: Tensor) -> float:
+    """Centred kernel alignment, :func:`alignment` of HKH and HLH, in [0, 1]. [Kornblith et al. 2019, Sec. 3]
+
+    Also unchanged by adding a constant to either kernel. Of independent Gaussian features of width D
+    it is about D/(N + D): small only where the examples outnumber the features.
+    """
+    return alignment(centred(first_NN), centred(second_NN))
+
+
+def label_gram(labels_N: Tensor) -> Tensor:
+    """YYᵀ of one-hot labels, (N, N) float64: 1 where two examples have the same label, else 0."""
+    return (labels_N[:, None] == labels_N).double()
+
+
+def kernel_distance(first_NN: Tensor, second_NN: Tensor) -> float:
+    """1 − alignment(K, L), in [0, 1]: 0 for kernels equal up to scale. [Fort et al. 2020]"""
+    return 1.0 - alignment(first_NN, second_NN)
+
+
+def kernel_velocity(first_NN: Tensor, second_NN: Tensor, steps: float) -> float:
+    """Kernel distance per step between two moments ``steps`` > 0 apart, ≥ 0. [Fort et al. 2020]
+
+    0 in the lazy regime, where the kernel stays where it began.
+    """
+    return kernel_distance(first_NN, second_NN) / steps
+
+
+def difficulty(kernel_NN: Tensor, targets_NC: Tensor, ridge: float = 0.0) -> float:
+    """tr Yᵀ(K + λI)⁻¹Y, which is yᵀK⁻¹y for one column, ≥ 0, in output² over kernel. [Kumar et al. 2023]
+
+    The squared norm that the kernel's function needs to fit the targets: large where they lie along
+    small eigenvalues. K = cI gives ‖Y‖²/c; an eigenvector of unit length gives 1/its eigenvalue.
+
+    Args:
+        kernel_NN: positive definite, unless there is a ridge.
+        targets_NC: (N,) or (N, C).
+        ridge: λ ≥ 0.
+    """
+    y = targets_NC.double().reshape(len(targets_NC), -1)
+    eye = torch.eye(len(y), dtype=torch.float64, device=y.device)
+    return (y * torch.linalg.solve(kernel_NN.double() + ridge * eye, y)).sum().item()
+
+
+def effective_dimension(kernel_NN: Tensor, ridge: float) -> float:
+    """Tr(K(K + λI)⁻¹) = Σ e/(e + λ) over the eigenvalues e of K, in [0, N].
+
+    How many directions a ridge λ > 0 leaves free. K = λI gives N/2, and as λ falls to 0 it becomes
+    the rank of K. Eigenvalues below 0, which only rounding makes, count as 0. [used by Li et al. 2025]
+    """
+    values = torch.linalg.eigvalsh(kernel_NN.double()).clamp_min(0.0)
+    return (values / (values + ridge)).sum().item()
+
+
+def kernel_prediction(
+    cross_MN: Tensor, kernel_NN: Tensor, residual_NC: Tensor, time: float = float("inf"), ridge: float = 0.0
+) -> Tensor:
+    """What the linearised model adds to its outputs on M examples, (M, C) or (M,), float64. [Lee et al. 2019, Sec. 2.2]
+
+    K(x, X) (K + λI)⁻¹ (I − exp(−(K + λI) t)) (y − f₀(X)): gradient flow for a time t = learning rate ·
+    steps on ½ Σ (f − y)² + ½ λ‖θ − θ₀‖². The whole prediction is f₀(x) plus this; t = ∞ is kernel
+    regression, t = 0 adds nothing. A trained network that does better has left the lazy regime.
+
+    Args:
+        cross_MN: kernel of the M examples with the training ones; from one :func:`ntk` of both together.
+        kernel_NN: of the training examples; residual_NC: y − f₀ on them.
+        time: ≥ 0. ridge: λ ≥ 0; where K + λI is singular its null space is left alone.
+    """
+    values, vectors = torch.linalg.eigh(kernel_NN.double())
+    values = values + ridge
+    floor = values.abs().max() * len(values) * torch.finfo(torch.float64).eps
+    gone = torch.ones_like(values) if time == float("inf") else -torch.expm1(-values * time)
+    factor = torch.where(values > floor, gone / values.clamp_min(floor), 0.0 if time == float("inf") else time)
+    residual = residual_NC.double()
+    flat = residual.reshape(len(residual), -1)
+    out = cross_MN.double() @ (vectors @ (factor[:, None] * (vectors.T @ flat)))
+    return out.reshape(len(cross_MN), *residual.shape[1:])
+
+
+def linearised(module: nn.Module, start: Mapping[str, Tensor], inputs_N: Tensor) -> Tensor:
+    """f(x; θ₀) + J₀(x)(θ − θ₀): the module's first-order model around ``start``, at its present weights θ.
+
+    Same shape as the module's output. [Lee et al. 2019, Sec. 2.2] Jv is had by two reverse passes, as the derivative
+    of ⟨Jᵀu, v⟩ with respect to u, since custom functions rarely have a forward-mode rule. Cost: one
+    forward and two backward passes.
+
+    Args:
+        module: at θ; start: θ₀ by parameter name, as from ``state_dict``; inputs_N: (N, …).
+    """
+    now, buffers = _state(module)
+    leaves = {name: start[name].detach().clone().requires_grad_() for name in now}
+    with torch.enable_grad():
+        outputs = functional_call(module, (leaves, buffers), (inputs_N,))
+        u = torch.zeros_like(outputs, requires_grad=True)
+        pulled = torch.autograd.grad(outputs, list(leaves.values()), u, create_graph=True, materialize_grads=True)
+        moved = [now[name] - leaves[name].detach() for name in now]
+        along = torch.stack([(g * d).sum() for g, d in zip(pulled, moved, strict=True)]).sum()
+        (first_order,) = torch.autograd.grad(along, u)
+    return outputs.detach() + first_order
+
+
+def richness(module: nn.Module, start: Mapping[str, Tensor], inputs_N: Tensor) -> float:
+    """‖f(θ) − f_lin(θ)‖ / ‖f(θ) − f(θ₀)‖, ≥ 0 (ours): 0 lazy, of order 1 rich.
+
+    A model that is linear in its weights has 0. f = θ² moved from 1 to 1 + δ has δ/(2 + δ). Where
+    nothing has moved it is 0.
+    """
+    now, buffers = _state(module)
+    before = {name: start[name].detach() for name in now}
+    with torch.no_grad():
+        outputs = functional_call(module, (now, buffers), (inputs_N,))
+        began = functional_call(module, (before, buffers), (inputs_N,))
+    travelled = (outputs - began).double().norm()
+    missed = (outputs - linearised(module, start, inputs_N)).double().norm()
+    return (missed / travelled).item() if travelled > 0 else 0.0
+
+
+def _state(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Weights, and copies of the buffers, which a forward pass may change."""
+    weights = {name: p.detach() for name, p in module.named_parameters()}
+    return weights, {name: b.detach().clone() for name, b in module.named_buffers()}
+
+
+class TangentKernel(Measure):
+    """The tangent kernel of the correct answer's logit on a fixed probe set, and how it sees the labels.
+
+    The Gram matrix itself is kept, so that :func:`cka`, :func:`kernel_distance` and
+    :func:`kernel_velocity` between any two looks, the first one included, can be had afterwards.
+    Examples with the same answer share a column of the readout, so the alignment with the labels is
+    high from the start: what tells is its change.
+    """
+
+    kind: ClassVar[str] = "tangent-kernel"
+    cost: ClassVar[float] = 4.5
+    every: ClassVar[int] = 4
+    quantities: ClassVar[tuple[Quantity, ...]] = (
+        Quantity("ntk/mean", "logit²/weight²", _POSITIVE, "mean of K(x, x), the squared gradient of a logit"),
+        Quantity("ntk/label_cka", "1", (0.0, 1.0), "centred alignment of the kernel with the one-hot labels"),
+        Quantity("ntk/label_alignment", "1", (0.0, 1.0), "alignment of the kernel with the one-hot labels"),
+        Quantity("ntk/effective_dimension", "examples", _POSITIVE, "Tr K(K + λI)⁻¹, λ a share of the mean of K(x, x)"),
+        Quantity("ntk/difficulty", "weight²", _POSITIVE, "tr Yᵀ(K + λI)⁻¹Y of the one-hot labels"),
+        Quantity("ntk/gram", "logit²/weight²", (-float("inf"), float("inf")), "the kernel", array=True),
+    )
+
+    rows: int = Field(default=128, ge=2)
+    """Examples in the probe set, or all there are."""
+    split: Literal["train", "test"] = "test"
+    """Where they come from; Kumar et al. take test."""
+    ridge: float = Field(default=1e-3, gt=0.0)
+    """λ as a share of the mean of K(x, x) (ours)."""
+    seed: int = 0
+    """Draws the probe set, the same at every look."""
+
+    def __call__(self, snapshot: Snapshot) -> Values:
+        """Five numbers and the matrix."""
+        rows = snapshot.split.rows[self.split]
+        order = torch.randperm(len(rows), generator=Seeds(self.seed).generator("measure", self.kind))
+        rows = rows[order[: self.rows].sort().values.to(rows.device)]
+        encoding = snapshot.encoding
+        labels = snapshot.targets_NR[rows][:, encoding.answer_row]
+        with torch.no_grad():
+            vocabulary = snapshot.network(encoding.tokens_NL[rows[:1]]).shape[-1]
+        kernel = ntk(snapshot.network, encoding.tokens_NL[rows], labels + encoding.answer_row * vocabulary).double()
+        mean = kernel.diagonal().mean().item()
+        ridge = max(self.ridge * mean, torch.finfo(torch.float64).tiny)  # a dead network has a kernel of zeros
+        one_hot = (labels[:, None] == labels.unique()).double()
+        return {
+            "ntk/mean": mean,
+            "ntk/label_cka": cka(kernel, label_gram(labels)),
+            "ntk/label_alignment": alignment(kernel, label_gram(labels)),
+            "ntk/effective_dimension": effective_dimension(kernel, ridge),
+            "ntk/difficulty": difficulty(kernel, one_hot, ridge),
+            "ntk/gram": kernel.cpu().numpy().astype(np.float32),
+        }
