@@ -4,8 +4,12 @@ Each family's file also holds its formulas as plain functions, usable alone on t
 """
 
 from grokscope.measures.base import Measure, Snapshot, unmet
+from grokscope.measures.curvature import Curvature, LossSlice
 from grokscope.measures.dynamics import LogProbabilityQuantiles, WeightSketch
 from grokscope.measures.fit import Fit
+from grokscope.measures.kernel import TangentKernel
+from grokscope.measures.landscape import CommutatorDefect, GradientNoise, GradientSize
+from grokscope.measures.llc import LocalLearning
 from grokscope.measures.memorization import Memorization
 from grokscope.measures.norms import Norms
 from grokscope.measures.pathways import Pathways
@@ -26,6 +30,13 @@ MEASURES: tuple[type[Measure], ...] = (
     Circularity,
     Separation,
     NeuralCollapse,
+    TangentKernel,
+    Curvature,
+    LossSlice,
+    LocalLearning,
+    GradientSize,
+    GradientNoise,
+    CommutatorDefect,
     SoftmaxCollapse,
     LogitScale,
     UpdateDirection,
@@ -38,13 +49,19 @@ MEASURES: tuple[type[Measure], ...] = (
 __all__ = [
     "MEASURES",
     "Circularity",
+    "CommutatorDefect",
+    "Curvature",
     "EmbeddingSpectrum",
     "Fit",
     "FourierSparsity",
+    "GradientNoise",
+    "GradientSize",
     "KeyFrequencies",
     "Layers",
+    "LocalLearning",
     "LogProbabilityQuantiles",
     "LogitScale",
+    "LossSlice",
     "Measure",
     "Memorization",
     "NeuralCollapse",
@@ -55,6 +72,7 @@ __all__ = [
     "Separation",
     "Snapshot",
     "SoftmaxCollapse",
+    "TangentKernel",
     "UpdateDirection",
     "WeightSketch",
     "unmet",

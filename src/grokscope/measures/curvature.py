@@ -16,6 +16,7 @@ from torch.func import functional_call
 
 from grokscope.measures.base import Measure, Snapshot, Values
 from grokscope.seeds import Seeds
+from grokscope.sources import Source
 from grokscope.trace import Quantity
 
 FlatLoss = Callable[[Tensor], Tensor]
@@ -201,6 +202,10 @@ class Curvature(Measure):
         Quantity("hessian/sharpness", "loss", _ANY, "rise of the loss over one step of length radius uphill"),
         Quantity("hessian/eigenvalues", "loss/weight²", _ANY, "the largest Ritz values, falling", array=True),
     )
+    sources: ClassVar[tuple[Source, ...]] = (
+        Source("ghorbani2019investigation", "Lanczos"),
+        Source("foret2020sharpness", "sharpness"),
+    )
 
     rows: int = Field(default=512, ge=1)
     """Training rows that the loss is taken on, or all there are."""
@@ -243,6 +248,7 @@ class LossSlice(Measure):
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("landscape/slice", "loss", (0.0, float("inf")), "training loss along a random direction", array=True),
     )
+    sources: ClassVar[tuple[Source, ...]] = (Source("li2017visualizing", "filter normalisation"),)
 
     rows: int = Field(default=512, ge=1)
     """Training rows that the loss is taken on, or all there are."""

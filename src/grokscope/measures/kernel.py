@@ -16,6 +16,7 @@ from torch.func import functional_call, grad, vmap
 
 from grokscope.measures.base import Measure, Snapshot, Values
 from grokscope.seeds import Seeds
+from grokscope.sources import Source
 from grokscope.trace import Quantity
 
 ENTRIES = 2**26
@@ -219,6 +220,11 @@ class TangentKernel(Measure):
         Quantity("ntk/effective_dimension", "examples", _POSITIVE, "Tr K(K + λI)⁻¹, λ a share of the mean of K(x, x)"),
         Quantity("ntk/difficulty", "weight²", _POSITIVE, "tr Yᵀ(K + λI)⁻¹Y of the one-hot labels"),
         Quantity("ntk/gram", "logit²/weight²", (-float("inf"), float("inf")), "the kernel", array=True),
+    )
+    sources: ClassVar[tuple[Source, ...]] = (
+        Source("jacot2018neural", "the kernel"),
+        Source("kumar2023grokking", "kernel alignment"),
+        Source("kornblith2019similarity", "CKA"),
     )
 
     rows: int = Field(default=128, ge=2)

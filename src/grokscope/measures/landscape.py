@@ -17,6 +17,7 @@ from torch import Tensor
 from grokscope.measures.base import Measure, Snapshot, Values
 from grokscope.measures.curvature import FlatLoss, gradient, hessian_product, snapshot_loss, some_rows
 from grokscope.seeds import Seeds
+from grokscope.sources import Source
 from grokscope.trace import Floats, Quantity, Steps
 
 _POSITIVE = (0.0, float("inf"))
@@ -194,6 +195,7 @@ class GradientNoise(Measure):
         Quantity("noise/trace", "loss²/weight²", _POSITIVE, "variance of one example's gradient over all weights"),
         Quantity("noise/signal", "loss²/weight²", _ANY, "squared true gradient, unbiased"),
     )
+    sources: ClassVar[tuple[Source, ...]] = (Source("mccandlish2018empirical", "App. A.1"),)
 
     batches: int = Field(default=16, ge=2)
     """M, mini-batches."""
@@ -225,6 +227,7 @@ class CommutatorDefect(Measure):
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("commutator/defect", "1/weight", _POSITIVE, "how far apart two gradient steps end in either order"),
     )
+    sources: ClassVar[tuple[Source, ...]] = (Source("xu2026lowdimensional", "commutator defect"),)
 
     pairs: int = Field(default=5, ge=1)
     """K pairs of mini-batches; the paper takes 9 for modular arithmetic and 5 elsewhere."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from grokscope.measures.base import Measure, Snapshot, Values
 from grokscope.measures.curvature import FlatLoss, snapshot_loss, some_rows
 from grokscope.seeds import Seeds
+from grokscope.sources import Source
 from grokscope.trace import Quantity
 
 BatchLoss = Callable[[Tensor, torch.Generator], Tensor]
@@ -217,6 +218,7 @@ class LocalLearning(Measure):
         Quantity("llc/effective_draws", "draws", _POSITIVE, "independent draws that the chains are worth"),
         Quantity("llc/negative", "share", (0.0, 1.0), "chains whose estimate is negative"),
     )
+    sources: ClassVar[tuple[Source, ...]] = (Source("lau2023local", "SGLD estimator"),)
 
     chains: int = Field(default=4, ge=1)
     """C."""
