@@ -32,7 +32,7 @@ DEMO = nanda2023progress.EXPERIMENT.with_overrides(
 FAST = DEMO.with_overrides(
     {
         "name": "modular-addition-fast",
-        "about": "the same network with more decay from smaller weights: learns the algorithm in 100 to 250 steps",
+        "about": "the same network with more decay from smaller weights: learns the algorithm in 100 to 300 steps",
         "optimizer.weight_decay": 3.0,
         "optimizer.eps": 1e-6,
         "model.init_scale": 0.7,
