@@ -202,13 +202,19 @@ def bench_speed(
 
 @bench.command("measures")
 def bench_measures(
-    threads: ThreadsOption = 1, rounds: RoundsOption = 9, out: OutOption = None, json_: JsonOption = False
+    threads: ThreadsOption = 1,
+    rounds: RoundsOption = 9,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those that are not taken by default; a minute.")
+    ] = False,
+    out: OutOption = None,
+    json_: JsonOption = False,
 ) -> None:
     """What a look costs, and each measure in it."""
     from grokscope.benchmarks.measures import measures
     from grokscope.terminal import print_measures
 
-    result = _with_progress(lambda tell: measures(threads, rounds))
+    result = _with_progress(lambda tell: measures(threads, rounds, everything))
     _keep(result, out)
     print(json.dumps(result)) if json_ else print_measures(result)
 

@@ -120,11 +120,14 @@ def print_measures(result: dict[str, Any]) -> None:
     console = Console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("measure")
-    for name in ("ms", "passes", "declared"):
+    for name in ("ms", "steps", "passes", "declared"):
         table.add_column(name, justify="right")
     for row in result["measures"]:
-        table.add_row(row["name"], f"{row['ms']:.2f}", f"{row['passes']:.2f}", f"{row['declared']:g}")
+        cells = (f"{row['ms']:.2f}", f"{row['steps']:.2f}", f"{row['passes']:.2f}", f"{row['declared']:g}")
+        table.add_row(row["name"], *cells)
     console.print(table)
+    for name, because in result["skipped"].items():
+        console.print(f"Skipped: {name} because {because}.", highlight=False)
     console.print(
         f"a look {result['look_ms']:.1f} ms, its pass over all pairs {result['pass_ms']:.1f} ms, a step "
         f"{result['step_ms']:.1f} ms or {result['step_in_passes']:.2f} passes over its batch",
