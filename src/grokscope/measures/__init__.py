@@ -4,6 +4,7 @@ Each family's file also holds its formulas as plain functions, usable alone on t
 """
 
 from grokscope.measures.base import Measure, Snapshot, unmet
+from grokscope.measures.causal import ActiveSubnetwork, LayerAblation
 from grokscope.measures.curvature import Curvature, LossSlice
 from grokscope.measures.dynamics import LogProbabilityQuantiles, WeightSketch
 from grokscope.measures.fit import Fit
@@ -44,10 +45,13 @@ MEASURES: tuple[type[Measure], ...] = (
     WeightSketch,
     Memorization,
     Pathways,
+    ActiveSubnetwork,
+    LayerAblation,
 )
 
 __all__ = [
     "MEASURES",
+    "ActiveSubnetwork",
     "Circularity",
     "CommutatorDefect",
     "Curvature",
@@ -57,6 +61,7 @@ __all__ = [
     "GradientNoise",
     "GradientSize",
     "KeyFrequencies",
+    "LayerAblation",
     "Layers",
     "LocalLearning",
     "LogProbabilityQuantiles",

@@ -1,0 +1,605 @@
+"""What a part of a network does: it is replaced or taken away, and what changes is seen. For any module.
+
+A part is a submodule, by its name or by a regular expression that fits the whole name (a name is tried
+first), and within its output an index ``at``: ``...`` for everything, ``(..., [3, 5])`` for two neurons
+(:func:`units`), ``(slice(None), 1)`` for the second position. Outputs may be tensors in tuples, lists and dicts
+(``nn.LSTM``); the index then holds for each. ``inputs`` is one tensor or the tuple of positional arguments.
+
+Networks run in eval mode and without gradient, and are left as they were: hooks are gone afterwards, after
+an error too. What names nothing, or names a module whose forward is not called, is a ValueError.
+
+Axes: N rows, H neurons, C answers, V tokens. Predictions are the argmax over the last axis, its sign where that is 1.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, Literal, NamedTuple, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from grokscope.measures.base import Measure, Snapshot, Values
+from grokscope.measures.spectrum import PROBE_ROWS, hidden, probe_rows
+from grokscope.models.base import Network, Neurons
+from grokscope.models.mlp import MLPNetwork
+from grokscope.models.transformer import TransformerNetwork
+from grokscope.sources import Source
+from grokscope.trace import Quantity
+
+Inputs = Tensor | Sequence[Any]
+Edit = Callable[[Any, int], Any]
+"""A module's output and the number of the call in this pass -> what it gives instead; None leaves it."""
+Ablation = Literal["mean", "zero", "resample"]
+_SHARE = (0.0, 1.0)
+
+
+# Names and hooks.
+
+
+def matching(module: nn.Module, pattern: str) -> list[str]:
+    """Names of the submodules that are ``pattern`` or that it fits as a regular expression, in the module's order.
+
+    Raises:
+        ValueError: nothing is named so, or it is no regular expression; with the nearest names.
+    """
+    names = [name for name, _ in module.named_modules() if name]
+    if pattern in names:
+        return [pattern]
+    try:
+        found = [name for name in names if re.fullmatch(pattern, name)]
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no module's name and no regular expression: {error}") from error
+    if not found:
+        near = difflib.get_close_matches(pattern, names, 5, 0.0)
+        raise ValueError(f"no submodule is named {pattern!r}; there are {', '.join(near) or 'none'}")
+    return found
+
+
+def units(numbers: Sequence[int] | Tensor, axis: int = -1) -> tuple[Any, ...]:
+    """The index of some neurons along an axis of an output: −1, or 1 for the channels of a convolution."""
+    if axis < 0:
+        return (..., numbers, *[slice(None)] * (-axis - 1))
+    return (*[slice(None)] * axis, numbers)
+
+
+@contextmanager
+def edited(module: nn.Module, edits: Mapping[str, Edit]) -> Iterator[None]:
+    """While it lasts, the outputs of the submodules are what ``edits`` makes of them.
+
+    Raises:
+        ValueError: a name fits nothing; or, at the end, the forward of what it fits was not called.
+    """
+    calls: dict[str, int] = {}
+    handles = []
+    try:
+        for pattern, edit in edits.items():
+            for name in matching(module, pattern):
+                calls[name] = 0
+                handles.append(module.get_submodule(name).register_forward_hook(_hook(name, edit, calls)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+    if silent := [name for name, count in calls.items() if not count]:
+        raise ValueError(f"the forward of {', '.join(silent)} was not called, so there is no output to replace")
+
+
+def _hook(name: str, edit: Edit, calls: dict[str, int]) -> Callable[[nn.Module, Any, Any], Any]:
+    def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+        calls[name] += 1
+        return edit(output, calls[name] - 1)
+
+    return hook
+
+
+@contextmanager
+def _still(module: nn.Module) -> Iterator[None]:
+    """Eval mode and no gradient; afterwards every submodule is in the mode that it had."""
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        module.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+def run(module: nn.Module, inputs: Inputs, edits: Mapping[str, Edit] | None = None) -> Any:
+    """The module's output, in eval mode and without gradient, under some edits. One forward pass."""
+    arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    with _still(module), edited(module, edits or {}):
+        return module(*arguments)
+
+
+def captured(module: nn.Module, pattern: str, inputs: Inputs) -> dict[str, list[Any]]:
+    """Copies of the outputs of the submodules, by name, one per call. One forward pass."""
+    seen: dict[str, list[Any]] = {name: [] for name in matching(module, pattern)}
+
+    def keep(name: str) -> Edit:
+        return lambda output, _: seen[name].append(_mapped(Tensor.clone, output))  # a later in-place op would show
+
+    run(module, inputs, {name: keep(name) for name in seen})
+    return seen
+
+
+def _mapped(change: Callable[..., Tensor], first: Any, *others: Any) -> Any:
+    """A function of each tensor of an output, in the same tuples, lists and dicts."""
+    if isinstance(first, Tensor):
+        return change(first, *others)
+    if isinstance(first, dict):
+        return {key: _mapped(change, value, *(other[key] for other in others)) for key, value in first.items()}
+    if isinstance(first, list | tuple):
+        parts = [_mapped(change, *each) for each in zip(first, *others, strict=True)]
+        return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
+    if first is None:
+        return None
+    raise ValueError(f"an output must be tensors, got {type(first).__name__}; name a submodule that gives tensors")
+
+
+def _first(output: Any) -> Tensor:
+    """The first tensor of an output."""
+    while not isinstance(output, Tensor):
+        if not isinstance(output, list | tuple | dict) or not output:
+            raise ValueError(f"an output must begin with a tensor, got {type(output).__name__}")
+        output = next(iter(output.values() if isinstance(output, dict) else output))
+    return output
+
+
+# Patching and ablation.
+
+
+def patched(module: nn.Module, inputs: Inputs, source: Inputs, pattern: str, at: Any = ...) -> Any:
+    """The module's output on ``inputs`` when a part has the value that it has on ``source``. Two forward passes.
+
+    At the only carrier of what differs the output is that of ``source``; at a part that nothing reads it is
+    that of ``inputs``. A module that is called several times gets each call's value. [Wang et al. 2024]
+
+    Raises:
+        ValueError: nothing is named so, or a part has another shape on ``source``.
+    """
+    states = captured(module, pattern, source)
+    return run(module, inputs, {name: _given(name, calls, at) for name, calls in states.items()})
+
+
+def ablated(
+    module: nn.Module,
+    inputs: Inputs,
+    pattern: str,
+    how: Ablation = "mean",
+    at: Any = ...,
+    *,
+    reference: Inputs | None = None,
+    seed: int = 0,
+    batch: int = 0,
+) -> Any:
+    """The module's output on ``inputs`` without what a part tells about the row. One or two forward passes.
+
+    Args:
+        module: any.
+        inputs: one tensor, or the tuple of positional arguments.
+        pattern: name or regular expression of submodules; all that fit are ablated together.
+        how: ``zero``; ``mean``: the part's mean over the rows, at each position its own; ``resample``:
+            the part of another row, one and the same for all submodules of N rows. Zero deletes the weights
+            that read the part; mean leaves a constant part untouched.
+        at: index within the output.
+        reference: rows over which the mean is taken or from which rows are drawn (then with replacement
+            and possibly its own); ``inputs`` unless given.
+        seed: of the other rows; global random state is not touched.
+        batch: axis of the rows. Where another tensor of the output has another number there, it is the
+            first axis with that number (the states of an ``nn.LSTM``).
+    """
+    edits = _ablation(module, inputs, pattern, how, reference, seed, batch)
+    return run(module, inputs, edits(at))
+
+
+def _ablation(
+    module: nn.Module, inputs: Inputs, pattern: str, how: Ablation, reference: Inputs | None, seed: int, batch: int
+) -> Callable[[Any], dict[str, Edit]]:
+    """The edits of an ablation, as a function of the index."""
+    if how not in ("mean", "zero", "resample"):
+        raise ValueError(f"how must be 'mean', 'zero' or 'resample', got {how!r}")
+    if how == "zero":
+        names = matching(module, pattern)
+        return lambda at: {name: _zeroed(at) for name in names}
+    states = captured(module, pattern, inputs if reference is None else reference)
+    if how == "mean" or reference is None:
+        instead = {name: [_instead(state, how, seed, batch) for state in calls] for name, calls in states.items()}
+        return lambda at: {name: _given(name, calls, at) for name, calls in instead.items()}
+    return lambda at: {name: _drawn(calls, at, seed, batch) for name, calls in states.items()}
+
+
+def _given(name: str, calls: Sequence[Any], at: Any) -> Edit:
+    """In place of each call's part the given one's, which may have one row for all."""
+
+    def put(output: Tensor, value: Tensor) -> Tensor:
+        if output.dim() != value.dim() or any(v not in (1, o) for o, v in zip(output.shape, value.shape, strict=True)):
+            raise ValueError(f"{name} has shape {tuple(output.shape)} here and {tuple(value.shape)} in the other run")
+        return _put(output, value, at)
+
+    def edit(output: Any, call: int) -> Any:
+        if call >= len(calls):
+            raise ValueError(f"{name} is called more than the {len(calls)} times of the other run")
+        return _mapped(put, output, calls[call])
+
+    return edit
+
+
+def _zeroed(at: Any) -> Edit:
+    return lambda output, _: _mapped(lambda x: _put(x, torch.zeros_like(x), at), output)
+
+
+def _drawn(calls: Sequence[Any], at: Any, seed: int, batch: int) -> Edit:
+    """In place of each call's part that of rows drawn from another run's."""
+
+    def edit(output: Any, call: int) -> Any:
+        state, wanted = calls[call], _first(output).shape[batch]
+        have = _first(state).shape[batch]
+        rows = torch.randint(have, (wanted,), generator=torch.Generator().manual_seed(seed))
+
+        def put(x: Tensor, y: Tensor) -> Tensor:
+            return _put(x, y.index_select(_rows_axis(y, have, batch), rows.to(y.device)), at)
+
+        return _mapped(put, output, state)
+
+    return edit
+
+
+def _instead(state: Any, how: Ablation, seed: int, batch: int) -> Any:
+    """The mean of an output over its rows, or each row's replaced by another row's."""
+    count = _first(state).shape[batch]
+
+    def change(x: Tensor) -> Tensor:
+        axis = _rows_axis(x, count, batch)
+        if how == "mean":
+            return x.double().mean(axis, keepdim=True).to(x.dtype) if x.is_floating_point() else x
+        return x.index_select(axis, other_rows(count, seed).to(x.device))
+
+    return _mapped(change, state)
+
+
+def _rows_axis(x: Tensor, count: int, batch: int) -> int:
+    if x.dim() > batch and x.shape[batch] == count:
+        return batch
+    if count not in x.shape:
+        raise ValueError(f"no axis of an output of shape {tuple(x.shape)} has the {count} rows of axis {batch}")
+    return x.shape.index(count)
+
+
+def _put(output: Tensor, value: Tensor, at: Any) -> Tensor:
+    """A copy of ``output`` with ``value`` at an index."""
+    whole = value.to(output).expand_as(output)
+    changed = output.clone()
+    changed[at] = whole[at]
+    return changed
+
+
+def other_rows(count: int, seed: int) -> Tensor:
+    """For each of ``count`` rows another one, each once (a random cycle), (count,); a single row gets itself."""
+    cycle = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    return torch.empty_like(cycle).scatter_(0, cycle, cycle.roll(1))
+
+
+# What changes.
+
+
+class Effect(NamedTuple):
+    """What an intervention does to a network's output."""
+
+    loss: float
+    """Mean loss after − before."""
+    logits: float
+    """Root mean square change of the logits, >= 0."""
+    changed: float
+    """Share of the rows whose prediction changes, in [0, 1]."""
+
+
+def predictions(logits: Tensor) -> Tensor:
+    """argmax over the last axis, its sign where that is 1: (N, …) of (N, …, V)."""
+    return logits[..., 0].sign().long() if logits.shape[-1] == 1 else logits.argmax(-1)
+
+
+def agreement(first: Tensor, second: Tensor) -> float:
+    """Share of the rows predicted alike, at every position, in [0, 1]; the faithfulness of a part of a network."""
+    same = predictions(first) == predictions(second)
+    return same.reshape(len(same), -1).all(1).double().mean().item()
+
+
+def changed(before: Tensor, after: Tensor) -> float:
+    """Share of the rows whose prediction differs at some position, 1 − :func:`agreement`."""
+    return 1.0 - agreement(before, after)
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean −log softmax(logits)[target] over all rows and positions, in float64, a scalar in nats."""
+    return F.cross_entropy(logits.double().flatten(0, -2), targets.flatten())
+
+
+def effect(
+    before: Tensor, after: Tensor, targets: Tensor, loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
+) -> Effect:
+    """How outputs (N, …, V) differ: in loss, in logits, in predictions; nothing where they are the same."""
+    gap = (after.double() - before.double()).square().mean().sqrt()
+    return Effect(loss(after, targets).item() - loss(before, targets).item(), gap.item(), changed(before, after))
+
+
+def unit_effects(
+    module: nn.Module,
+    inputs: Inputs,
+    name: str,
+    score: Callable[[Any], Tensor],
+    how: Ablation = "mean",
+    *,
+    axis: int = -1,
+    reference: Inputs | None = None,
+    seed: int = 0,
+    batch: int = 0,
+) -> Tensor:
+    """score(without neuron h) − score(whole) for each neuron of one submodule, (H,) in float64.
+
+    H + 2 forward passes. 0 for a neuron that nothing reads; arguments as in :func:`ablated`.
+    ``score`` takes the module's output to a scalar, such as its loss.
+    """
+    (one,) = _one(matching(module, name))
+    count = _first(captured(module, one, inputs)[one][0]).shape[axis]
+    edits = _ablation(module, inputs, one, how, reference, seed, batch)
+    whole = score(run(module, inputs)).double()
+    found = [score(run(module, inputs, edits(units([h], axis)))).double() - whole for h in range(count)]
+    return torch.stack(found)
+
+
+def _one(names: list[str]) -> list[str]:
+    if len(names) != 1:
+        raise ValueError(f"one submodule is asked for, the name fits {', '.join(names)}")
+    return names
+
+
+def tracing_strength(
+    module: nn.Module,
+    normal: Inputs,
+    perturbed: Inputs,
+    pattern: str,
+    at: Any = ...,
+    read: Callable[[Any], Tensor] = lambda output: output,
+) -> float:
+    """Causal strength of a state: share of the predictions that change when it has its value of a perturbed run.
+
+    A row's perturbation replaces one token by a random one with which the right answer is another; the run
+    is the normal one, the state alone the perturbed one's. In [0, 1]: 0 for a state that nothing reads,
+    and for the only carrier the share of rows whose prediction the perturbation changes. All rows count,
+    also those that the perturbation leaves alone, as in the code. Three forward passes.
+    [Wang et al. 2024, code]
+
+    Args:
+        module: any.
+        normal: the rows as they are.
+        perturbed: the same number of rows, each perturbed.
+        pattern: name or regular expression of submodules.
+        at: index of the state within their output, such as ``(slice(None), 1)`` for position 1.
+        read: takes the module's output to the logits, (N, …, V).
+    """
+    return changed(read(run(module, normal)), read(patched(module, normal, perturbed, pattern, at)))
+
+
+# Logit lens.
+
+
+def logit_lens(
+    state: Tensor, unembed: Callable[[Tensor], Tensor], norm: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """What a state (…, D) would say at the end: unembed(norm(state)), (…, V); the logits for the last state.
+
+    The final norm belongs to it where the network has one. [Wang et al. 2024, code]
+    """
+    with torch.no_grad():
+        return unembed(state if norm is None else norm(state))
+
+
+def lens(
+    module: nn.Module,
+    inputs: Inputs,
+    pattern: str,
+    unembed: Callable[[Tensor], Tensor],
+    norm: Callable[[Tensor], Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """:func:`logit_lens` of the (first tensor of the) output of each submodule that fits, at its last call.
+
+    One forward pass. ``unembed`` and ``norm`` may be modules of the network.
+    """
+    with _still(module):
+        states = captured(module, pattern, inputs)
+        return {name: logit_lens(_first(calls[-1]), unembed, norm) for name, calls in states.items()}
+
+
+def reciprocal_rank(logits: Tensor, wanted: Tensor) -> Tensor:
+    """1 / rank of the wanted token, (…) of (…, V) in (0, 1]; 1 for the largest logit.
+
+    rank = 1 + larger ones + half of the equal others, so that a state of zeros has the rank (V + 1) / 2
+    (ours: the code sorts, which gives equal logits the order of their tokens).
+    """
+    z = logits.double()
+    own = z.gather(-1, wanted[..., None])
+    rank = 1 + (z > own).sum(-1).double() + ((z == own).sum(-1).double() - 1) / 2
+    return torch.where(own[..., 0].isnan(), torch.nan, 1 / rank)
+
+
+def mean_reciprocal_rank(logits: Tensor, wanted: Tensor) -> float:
+    """MRR, the mean of :func:`reciprocal_rank`, in (0, 1]; about ln V / V for noise. [Wang et al. 2024]"""
+    return reciprocal_rank(logits, wanted).mean().item()
+
+
+# Active subnetwork and effective sparsity [Merrill et al. 2023, code].
+
+
+def incoming_norms(weight_HX: Tensor) -> Tensor:
+    """‖w_h‖₂ of the weights that enter each neuron, without its bias, (H,): of an nn.Linear, or a convolution."""
+    return weight_HX.detach().double().flatten(1).norm(dim=1)
+
+
+def largest(norms_H: Tensor, size: int) -> Tensor:
+    """The ``size`` neurons of largest norm, largest first; of equal ones the first."""
+    return norms_H.argsort(descending=True, stable=True)[:size]
+
+
+def agreement_by_size(hidden_NH: Tensor, readout_HC: Tensor, norms_H: Tensor, rest_NC: Tensor | float = 0.0) -> Tensor:
+    """Share of the rows on which f_k predicts as f does, for k = 0 … H, (H + 1,); the last is 1.
+
+    f_k = rest + Σ h_j u_j over the k neurons of largest norm; ``rest`` is what bypasses them (a bias, a residual
+    path). N·H·C operations, float64. It need not rise with k.
+    """
+    h, u = hidden_NH.detach().double(), readout_HC.detach().double()
+    rest = torch.as_tensor(rest_NC, dtype=h.dtype, device=h.device).detach()
+    f_NC = rest.expand(len(h), u.shape[1]).clone()
+    said = [predictions(f_NC)]
+    for j in largest(norms_H, len(u)).tolist():
+        said.append(predictions(f_NC.addcmul_(h[:, j, None], u[j])))
+    said_KN = torch.stack(said)
+    return (said_KN == said_KN[-1]).double().mean(1)
+
+
+def agreement_by_size_of(module: nn.Module, inputs: Inputs, name: str, norms_H: Tensor, axis: int = -1) -> Tensor:
+    """:func:`agreement_by_size` of any module's logits, by zeroing the other neurons in the output of ``name``.
+
+    H + 2 forward passes; what comes after the neurons need not be linear.
+    """
+    whole = run(module, inputs)
+    sizes = range(len(norms_H) + 1)
+    return torch.tensor(
+        [agreement(whole, subnetwork(module, inputs, name, largest(norms_H, k), axis)) for k in sizes],
+        dtype=torch.float64,
+    )
+
+
+def subnetwork(module: nn.Module, inputs: Inputs, name: str, kept: Tensor, axis: int = -1) -> Any:
+    """The module's output with only the neurons ``kept`` of one submodule, the others 0. One forward pass."""
+    (one,) = _one(matching(module, name))
+
+    def edit(output: Any, _: int) -> Any:
+        at = units(kept.to(_first(output).device), axis)
+        return _mapped(lambda x: _put(torch.zeros_like(x), x, at), output)
+
+    return run(module, inputs, {one: edit})
+
+
+def smallest_size(agreement_K: Tensor, share: float = 1.0) -> int:
+    """The smallest k whose agreement is at least ``share``; H at the latest.
+
+    With share 1 and all rows that there are this is the effective sparsity: 4 for a parity of 3 bits
+    as 4 ReLUs of their sum, nearly H for random weights. The paper asks that all predictions agree;
+    its code asks for equal training accuracy, starts at k = 1, and by default bisects, which needs an
+    agreement that rises with k. 0 where nothing but the rest is needed (ours). [Merrill et al. 2023, code]
+    """
+    reached = (agreement_K >= share).nonzero()
+    return int(reached[0]) if len(reached) else len(agreement_K) - 1
+
+
+def effective_sparsity(
+    hidden_NH: Tensor, readout_HC: Tensor, norms_H: Tensor, rest_NC: Tensor | float = 0.0, share: float = 1.0
+) -> int:
+    """:func:`smallest_size` of :func:`agreement_by_size`: neurons that are needed, 0 … H."""
+    return smallest_size(agreement_by_size(hidden_NH, readout_HC, norms_H, rest_NC), share)
+
+
+# Measures.
+
+
+class ActiveSubnetwork(Measure):
+    """How few neurons of the last hidden layer, those of largest incoming norm, answer as the whole network does.
+
+    On training rows, as the paper; what this subnetwork says of held-out rows is its faithfulness. What
+    bypasses the neurons stays. Merrill et al. have parities and all of the predictions (``exact``); ``share``
+    of them is less moved by single rows. Networks that are neither an MLP nor a transformer of
+    ours have no weights that are known to enter their neurons; they get no values. A network that its bias
+    decides, as many at the start, needs none.
+    """
+
+    kind: ClassVar[str] = "active-subnetwork"
+    needs: ClassVar[frozenset[str]] = frozenset({"neurons", "linear readout"})
+    cost: ClassVar[float] = 3.0
+    every: ClassVar[int] = 4
+    quantities: ClassVar[tuple[Quantity, ...]] = (
+        Quantity("active/size", "share", _SHARE, "neurons that give most training predictions, of all"),
+        Quantity("active/exact_size", "share", _SHARE, "neurons that give all training predictions, of all"),
+        Quantity("active/test_agreement", "share", _SHARE, "held-out rows they answer as the network does"),
+        Quantity("active/test_accuracy", "share", _SHARE, "held-out rows they answer right"),
+    )
+    sources: ClassVar[tuple[Source, ...]] = (Source("merrill2023circuits", "active subnetworks, effective sparsity"),)
+
+    share: float = Field(default=0.98, gt=0.0, le=1.0)
+    """Training predictions that the subnetwork must give, in (0, 1]."""
+    rows: int = Field(default=PROBE_ROWS, ge=1)
+    """Rows of each split that are looked at, at most."""
+
+    def __call__(self, snapshot: Snapshot) -> Values:
+        """Four scalars; none where the network's incoming weights are not known."""
+        network, name = snapshot.network, snapshot.network.neurons
+        readout, incoming = network.neuron_to_logit_HC(), _incoming(network)
+        train, test = (hidden(snapshot, split, self.rows).get(name) for split in ("train", "test"))
+        if readout is None or incoming is None or train is None or test is None:
+            return {}
+        u, norms = readout.detach().double(), incoming_norms(incoming)
+        logits, asked = snapshot.answer_logits_NC.double(), probe_rows(snapshot, "test", self.rows)
+        rest = logits[probe_rows(snapshot, "train", self.rows)] - train.double() @ u
+        agreed = agreement_by_size(train, u, norms, rest)
+        size = smallest_size(agreed, self.share)
+        others = largest(norms, len(norms))[size:]
+        alone = logits[asked] - test.double()[:, others] @ u[others]
+        right = predictions(alone) == snapshot.split.answers_N[asked]
+        return {
+            "active/size": size / len(norms),
+            "active/exact_size": smallest_size(agreed) / len(norms),
+            "active/test_agreement": agreement(logits[asked], alone),
+            "active/test_accuracy": right.double().mean().item(),
+        }
+
+
+def _incoming(network: Network) -> Tensor | None:
+    """Weights that enter the last hidden layer, (H, D)."""
+    if isinstance(network, MLPNetwork):
+        return network.W[-2].T
+    if isinstance(network, TransformerNetwork):
+        return cast(Tensor, network.blocks[-1].W_in).T
+    return None
+
+
+class LayerAblation(Measure):
+    """What held-out rows lose when one hidden layer gives its mean.
+
+    The layers are the network's activations, ablated one at a time over at most ``rows`` held-out rows.
+    The mean is that of what the layer computes: in a transformer's first layers, of distinct prefixes and positions.
+    """
+
+    kind: ClassVar[str] = "layer-ablation"
+    needs: ClassVar[frozenset[str]] = frozenset({"neurons"})
+    cost: ClassVar[float] = 0.3
+    every: ClassVar[int] = 4
+    quantities: ClassVar[tuple[Quantity, ...]] = (
+        Quantity("ablation/*/test_loss", "nats", (0.0, float("inf")), "held-out loss when a hidden layer is its mean"),
+        Quantity("ablation/*/changed", "share", _SHARE, "held-out predictions that this changes"),
+    )
+    sources: ClassVar[tuple[Source, ...]] = (Source("wang2024grokked", "interventions on states"),)
+
+    rows: int = Field(default=PROBE_ROWS, ge=1)
+    """Held-out rows, at most."""
+    how: Ablation = "mean"
+    """mean, zero, or resample: the layer's output for another row."""
+    seed: int = Field(default=0, ge=0)
+    """Which other rows."""
+
+    def __call__(self, snapshot: Snapshot) -> Values:
+        """Two scalars per hidden layer."""
+        network, rows = snapshot.network, probe_rows(snapshot, "test", self.rows)
+        tokens, targets = snapshot.encoding.tokens_NL[rows], snapshot.targets_NR[rows]
+        whole = run(network, tokens)
+        names = [n for n, m in network.named_modules() if isinstance(m, Neurons) or n == network.neurons]
+        values: dict[str, float] = {}
+        for name in names:
+            without = ablated(network, tokens, name, self.how, seed=self.seed)
+            loss = snapshot.objective.per_token(without.flatten(0, -2), targets.flatten())
+            values[f"ablation/{name}/test_loss"] = loss.double().mean().item()
+            values[f"ablation/{name}/changed"] = changed(whole, without)
+        return values
