@@ -315,6 +315,64 @@ BIBLIOGRAPHY: dict[str, Reference] = {
             "Low-Dimensional and Transversely Curved Optimization Dynamics in Grokking",
             "2602.16746",
         ),
+        Reference(
+            "chughtai2023toy",
+            "Chughtai, Bilal and Chan, Lawrence and Nanda, Neel",
+            2023,
+            "A Toy Model of Universality: Reverse Engineering How Networks Learn Group Operations",
+            "2302.03025",
+            "ICML 2023",
+        ),
+        Reference(
+            "he2026mechanism",
+            "He, Jianliang and Wang, Leda and Chen, Siyu and Yang, Zhuoran",
+            2026,
+            "On the Mechanism and Dynamics of Modular Addition: Fourier Features, Lottery Ticket, and Grokking",
+            "2602.16849",
+        ),
+        Reference(
+            "humayun2024deep",
+            "Humayun, Ahmed Imtiaz and Balestriero, Randall and Baraniuk, Richard",
+            2024,
+            "Deep Networks Always Grok and Here is Why",
+            "2402.15555",
+        ),
+        Reference(
+            "liu2023grokking",
+            "Liu, Ziming and Zhong, Ziqian and Tegmark, Max",
+            2023,
+            "Grokking as Compression: A Nonlinear Complexity Perspective",
+            "2310.05918",
+        ),
+        Reference(
+            "clauw2024informationtheoretic",
+            "Clauw, Kenzo and Stramaglia, Sebastiano and Marinazzo, Daniele",
+            2024,
+            "Information-Theoretic Progress Measures reveal Grokking is an Emergent Phase Transition",
+            "2408.08944",
+        ),
+        Reference(
+            "rosas2019quantifying",
+            "Rosas, Fernando and Mediano, Pedro A. M. and Gastpar, Michael and Jensen, Henrik J.",
+            2019,
+            "Quantifying High-order Interdependencies via Multivariate Extensions of the Mutual Information",
+            "1902.11239",
+        ),
+        Reference(
+            "martin2018implicit",
+            "Martin, Charles H. and Mahoney, Michael W.",
+            2018,
+            "Implicit Self-Regularization in Deep Neural Networks: Evidence from Random Matrix Theory and Implications "
+            "for Learning",
+            "1810.01075",
+        ),
+        Reference(
+            "clauset2007powerlaw",
+            "Clauset, Aaron and Shalizi, Cosma Rohilla and Newman, M. E. J.",
+            2007,
+            "Power-law distributions in empirical data",
+            "0706.1062",
+        ),
     )
 }
 

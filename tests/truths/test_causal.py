@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from grokscope.measures import Snapshot, causal
-from grokscope.measures.causal import ActiveSubnetwork, LayerAblation
+from grokscope.measures import Snapshot, causal, lens, subnetwork
+from grokscope.measures.causal import LayerAblation
+from grokscope.measures.subnetwork import ActiveSubnetwork
 from grokscope.models import MLP, Transformer
 from grokscope.objectives import MSE, CrossEntropy
 from grokscope.seeds import Seeds
@@ -107,7 +108,7 @@ def test_a_name_that_fits_nothing_is_an_error_everywhere(wrong: str) -> None:
         lambda: causal.captured(module, wrong, x),
         lambda: causal.tracing_strength(module, x, x, wrong),
         lambda: causal.unit_effects(module, x, wrong, torch.sum),
-        lambda: causal.subnetwork(module, x, wrong, torch.tensor([0])),
+        lambda: subnetwork.subnetwork(module, x, wrong, torch.tensor([0])),
         *[lambda how=how: causal.ablated(module, x, wrong, how) for how in ("mean", "zero", "resample")],
     ]
     for call in calls:
@@ -416,7 +417,7 @@ def test_the_lens_at_the_last_layer_is_the_networks_logits(layers: int, dtype: t
     model = Transformer(width=8, heads=2, hidden=16, norm="pre", layers=layers)
     network = model.build(ADD, Seeds(0).generator("init")).to(dtype)
     tokens = model.encode(ADD, ADD.table).tokens_NL
-    got = causal.lens(network, tokens, "norm_final", lambda x: x @ network.W_U)["norm_final"]
+    got = lens.lens(network, tokens, "norm_final", lambda x: x @ network.W_U)["norm_final"]
     torch.testing.assert_close(got, causal.run(network, tokens), rtol=CLOSE[dtype], atol=CLOSE[dtype])
 
 
@@ -433,7 +434,7 @@ def test_the_lens_of_any_module() -> None:
             return self.head(self.norm(x))
 
     module, x = _filled(_Residual()), _noise(7, 4)
-    seen = causal.lens(module, x, r"blocks\.\d", module.head, module.norm)
+    seen = lens.lens(module, x, r"blocks\.\d", module.head, module.norm)
     assert list(seen) == ["blocks.0", "blocks.1", "blocks.2"]
     assert torch.equal(seen["blocks.2"], causal.run(module, x))
     with torch.no_grad():
@@ -444,16 +445,16 @@ def test_the_lens_of_any_module() -> None:
 def test_reciprocal_ranks() -> None:
     logits = torch.tensor([[3.0, 1.0, 2.0, 0.0]]).expand(4, 4)
     wanted = torch.arange(4)
-    assert causal.reciprocal_rank(logits, wanted).tolist() == [1.0, 1 / 3, 1 / 2, 1 / 4]
-    assert causal.mean_reciprocal_rank(logits, wanted) == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4)
-    assert causal.reciprocal_rank(torch.zeros(1, 9), torch.tensor([0])).item() == pytest.approx(1 / 5)
+    assert lens.reciprocal_rank(logits, wanted).tolist() == [1.0, 1 / 3, 1 / 2, 1 / 4]
+    assert lens.mean_reciprocal_rank(logits, wanted) == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4)
+    assert lens.reciprocal_rank(torch.zeros(1, 9), torch.tensor([0])).item() == pytest.approx(1 / 5)
     noise, said = _noise(3000, 2, 11), torch.randint(11, (3000, 2), generator=torch.Generator().manual_seed(1))
     order = noise.argsort(-1, descending=True)
     naive = 1 / (1 + (order == said[..., None]).long().argmax(-1).double())
-    torch.testing.assert_close(causal.reciprocal_rank(noise, said), naive)
+    torch.testing.assert_close(lens.reciprocal_rank(noise, said), naive)
     harmonic = sum(1 / k for k in range(1, 12)) / 11
-    assert causal.mean_reciprocal_rank(noise, said) == pytest.approx(harmonic, rel=0.05)
-    assert causal.reciprocal_rank(torch.full((1, 3), torch.nan), torch.tensor([1])).isnan().all()
+    assert lens.mean_reciprocal_rank(noise, said) == pytest.approx(harmonic, rel=0.05)
+    assert lens.reciprocal_rank(torch.full((1, 3), torch.nan), torch.tensor([1])).isnan().all()
 
 
 # Active subnetwork.
@@ -482,15 +483,15 @@ def _parity(dense: int = 0, scale: float = 1e-4) -> tuple[nn.Module, Tensor, Ten
 def test_a_hand_built_parity_network_needs_its_four_neurons(dense: int) -> None:
     module, x, y = _parity(dense)
     assert torch.equal(causal.run(module, x)[:, 0].sign(), y)
-    norms = causal.incoming_norms(module[0].weight)
+    norms = subnetwork.incoming_norms(module[0].weight)
     with torch.no_grad():
         h, u = module[:2](x), module[2].weight.T
-    assert causal.effective_sparsity(h, u, norms) == 4
-    by_size = causal.agreement_by_size(h, u, norms)
-    torch.testing.assert_close(by_size, causal.agreement_by_size_of(module, x, "1", norms))
+    assert subnetwork.effective_sparsity(h, u, norms) == 4
+    by_size = subnetwork.agreement_by_size(h, u, norms)
+    torch.testing.assert_close(by_size, subnetwork.agreement_by_size_of(module, x, "1", norms))
     assert by_size[4:].tolist() == [1.0] * (dense + 1)
     assert (by_size[:4] < 1).all()
-    alone = causal.subnetwork(module, x, "1", causal.largest(norms, 4))
+    alone = subnetwork.subnetwork(module, x, "1", subnetwork.largest(norms, 4))
     assert causal.agreement(causal.run(module, x), alone) == 1.0
     assert torch.equal(alone[:, 0].sign(), y)
 
@@ -501,8 +502,8 @@ def test_random_weights_need_nearly_all_neurons() -> None:
     w = torch.randn(200, 10, generator=generator, dtype=torch.float64)
     u = torch.randn(200, 1, generator=generator, dtype=torch.float64)
     h = torch.relu(x @ w.T)
-    assert causal.effective_sparsity(h, u, causal.incoming_norms(w)) > 180
-    assert causal.effective_sparsity(h, u, causal.incoming_norms(w), share=0.98) > 100
+    assert subnetwork.effective_sparsity(h, u, subnetwork.incoming_norms(w)) > 180
+    assert subnetwork.effective_sparsity(h, u, subnetwork.incoming_norms(w), share=0.98) > 100
 
 
 def test_agreement_by_size_is_its_naive_twin() -> None:
@@ -510,11 +511,11 @@ def test_agreement_by_size_is_its_naive_twin() -> None:
     order = sorted(range(12), key=lambda j: -norms[j].item())
     whole = (h @ u + rest).argmax(1)
     want = [(((h[:, order[:k]] @ u[order[:k]]) + rest).argmax(1) == whole).double().mean().item() for k in range(13)]
-    assert causal.agreement_by_size(h, u, norms, rest).tolist() == pytest.approx(want)
-    assert causal.agreement_by_size(h.bfloat16(), u.bfloat16(), norms)[-1] == 1
+    assert subnetwork.agreement_by_size(h, u, norms, rest).tolist() == pytest.approx(want)
+    assert subnetwork.agreement_by_size(h.bfloat16(), u.bfloat16(), norms)[-1] == 1
     for share in (0.3, 0.5, 0.98, 1.0):
         first = next(k for k, value in enumerate(want) if value >= share)
-        assert causal.effective_sparsity(h, u, norms, rest, share) == first
+        assert subnetwork.effective_sparsity(h, u, norms, rest, share) == first
 
 
 def test_the_agreement_need_not_rise_with_the_size() -> None:
@@ -522,27 +523,27 @@ def test_the_agreement_need_not_rise_with_the_size() -> None:
     h = torch.ones(1, 3, dtype=torch.float64)
     u = torch.tensor([[1.0], [-2.0], [2.0]], dtype=torch.float64)
     norms = torch.tensor([3.0, 2.0, 1.0])
-    assert causal.agreement_by_size(h, u, norms).tolist() == [0.0, 1.0, 0.0, 1.0]
-    assert causal.effective_sparsity(h, u, norms) == 1
+    assert subnetwork.agreement_by_size(h, u, norms).tolist() == [0.0, 1.0, 0.0, 1.0]
+    assert subnetwork.effective_sparsity(h, u, norms) == 1
 
 
 def test_a_network_that_its_bias_decides_needs_no_neuron() -> None:
     h, u = _noise(20, 6), torch.zeros(6, 3)
-    assert causal.effective_sparsity(h, u, torch.ones(6), torch.tensor([0.0, 1.0, 0.0])) == 0
+    assert subnetwork.effective_sparsity(h, u, torch.ones(6), torch.tensor([0.0, 1.0, 0.0])) == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_subnetworks_of_a_convolution_keep_channels(dtype: torch.dtype) -> None:
     network, x, _, _ = _any("cnn", dtype)
-    norms = causal.incoming_norms(network[0][0].weight)
+    norms = subnetwork.incoming_norms(network[0][0].weight)
     assert norms.shape == (6,)
     whole = causal.run(network, x)
-    assert torch.equal(causal.subnetwork(network, x, "0", torch.arange(6), 1), whole)
-    kept = causal.largest(norms, 4)
+    assert torch.equal(subnetwork.subnetwork(network, x, "0", torch.arange(6), 1), whole)
+    kept = subnetwork.largest(norms, 4)
     gone = [c for c in range(6) if c not in kept.tolist()]
     want = causal.ablated(network, x, "0", "zero", causal.units(gone, 1))
-    assert torch.equal(causal.subnetwork(network, x, "0", kept, 1), want)
-    assert causal.agreement_by_size_of(network, x, "0", norms, 1)[-1] == 1.0
+    assert torch.equal(subnetwork.subnetwork(network, x, "0", kept, 1), want)
+    assert subnetwork.agreement_by_size_of(network, x, "0", norms, 1)[-1] == 1.0
 
 
 # The measures.
@@ -584,20 +585,20 @@ def test_the_active_subnetwork_is_that_of_the_network_itself(model: MLP | Transf
     network, tokens = look.network, look.encoding.tokens_NL
     train, test = look.split.rows["train"], look.split.rows["test"]
     weight = network.W[-2] if isinstance(model, MLP) else network.blocks[-1].W_in
-    norms = causal.incoming_norms(weight.T)
+    norms = subnetwork.incoming_norms(weight.T)
     answers = look.encoding.answers
 
     def said(kept: Tensor, rows: Tensor) -> Tensor:
-        return causal.subnetwork(network, tokens[rows], network.neurons, kept)[:, 0, answers].argmax(-1)
+        return subnetwork.subnetwork(network, tokens[rows], network.neurons, kept)[:, 0, answers].argmax(-1)
 
     everything = torch.arange(16)
     whole = said(everything, train)
-    agreed = [(said(causal.largest(norms, k), train) == whole).double().mean().item() for k in range(17)]
+    agreed = [(said(subnetwork.largest(norms, k), train) == whole).double().mean().item() for k in range(17)]
     values = ActiveSubnetwork(share=0.8)(look)
     size = next(k for k, value in enumerate(agreed) if value >= 0.8)
     assert values["active/size"] == size / 16
     assert values["active/exact_size"] == next(k for k, value in enumerate(agreed) if value == 1) / 16
-    alone = said(causal.largest(norms, size), test)
+    alone = said(subnetwork.largest(norms, size), test)
     assert values["active/test_agreement"] == pytest.approx((alone == said(everything, test)).double().mean().item())
     right = (alone == look.split.answers_N[test]).double().mean().item()
     assert values["active/test_accuracy"] == pytest.approx(right)

@@ -4,10 +4,14 @@ Each family's file also holds its formulas as plain functions, usable alone on t
 """
 
 from grokscope.measures.base import Measure, Snapshot, unmet
-from grokscope.measures.causal import ActiveSubnetwork, LayerAblation
+from grokscope.measures.causal import LayerAblation
+from grokscope.measures.complexity import DescriptionLength
 from grokscope.measures.curvature import Curvature, LossSlice
 from grokscope.measures.dynamics import LogProbabilityQuantiles, WeightSketch
 from grokscope.measures.fit import Fit
+from grokscope.measures.groups import ClockPizza, Irreps, KeyIrreps, NeuronWaves
+from grokscope.measures.heavy_tails import HeavyTails
+from grokscope.measures.information import OInformation
 from grokscope.measures.kernel import TangentKernel
 from grokscope.measures.landscape import CommutatorDefect, GradientNoise, GradientSize
 from grokscope.measures.llc import LocalLearning
@@ -16,8 +20,10 @@ from grokscope.measures.norms import Norms
 from grokscope.measures.pathways import Pathways
 from grokscope.measures.precision import LogitScale, SoftmaxCollapse, UpdateDirection
 from grokscope.measures.progress import FourierSparsity, KeyFrequencies
+from grokscope.measures.regions import LocalComplexity
 from grokscope.measures.representation import Circularity, NeuralCollapse, Parallelograms, Separation
 from grokscope.measures.spectrum import EmbeddingSpectrum, Layers, RepresentationSpectrum
+from grokscope.measures.subnetwork import ActiveSubnetwork
 
 MEASURES: tuple[type[Measure], ...] = (
     Fit,
@@ -53,16 +59,22 @@ __all__ = [
     "MEASURES",
     "ActiveSubnetwork",
     "Circularity",
+    "ClockPizza",
     "CommutatorDefect",
     "Curvature",
+    "DescriptionLength",
     "EmbeddingSpectrum",
     "Fit",
     "FourierSparsity",
     "GradientNoise",
     "GradientSize",
+    "HeavyTails",
+    "Irreps",
     "KeyFrequencies",
+    "KeyIrreps",
     "LayerAblation",
     "Layers",
+    "LocalComplexity",
     "LocalLearning",
     "LogProbabilityQuantiles",
     "LogitScale",
@@ -70,7 +82,9 @@ __all__ = [
     "Measure",
     "Memorization",
     "NeuralCollapse",
+    "NeuronWaves",
     "Norms",
+    "OInformation",
     "Parallelograms",
     "Pathways",
     "RepresentationSpectrum",

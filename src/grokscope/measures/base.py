@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from grokscope.measures.irreps import find_group
 from grokscope.models.base import Encoding, Network
 from grokscope.models.moe import MixtureNetwork
 from grokscope.objectives import Objective
@@ -116,6 +117,7 @@ NEEDS = {
     "linear readout": lambda task, network: network.neuron_to_logit_HC() is not None,
     "routers": lambda task, network: isinstance(network, MixtureNetwork),
     "commutative task": lambda task, network: task.commutative,
+    "group": lambda task, network: task.group_table is not None and find_group(task.group_table) is not None,
 }
 _BECAUSE = {
     "cyclic group": "the task is not addition in a cyclic group",
@@ -124,6 +126,7 @@ _BECAUSE = {
     "linear readout": "the map from neurons to logits is not linear",
     "routers": "the model has no routers that choose experts",
     "commutative task": "the task's answer depends on the order of its operands",
+    "group": "the task is no product in a group whose representations are known: Z_n, D_n, S_n",
 }
 
 
