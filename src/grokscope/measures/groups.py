@@ -278,8 +278,7 @@ class Irreps(Measure):
     def __call__(self, snapshot: Snapshot) -> Values:
         """Values of one look; ``irreps/embedding`` only where the network has an embedding."""
         group = _group(snapshot)
-        if group is None:
-            return {}
+        assert group is not None  # by ``needs``
         with torch.no_grad():
             grid, mean = _grid(snapshot, group), _mean(snapshot, group)
             shares = variance_shares(grid, mean, group)
@@ -327,8 +326,7 @@ class KeyIrreps(Measure):
     def __call__(self, snapshot: Snapshot) -> Values:
         """Values of one look, judged by ``snapshot.final``."""
         final, group = snapshot.final, _group(snapshot)
-        if group is None:
-            return {}
+        assert group is not None  # by ``needs``
         assert final is not None  # the loop asks only when the run is finished
         with torch.no_grad():
             keys = key_irreps(variance_shares(_grid(final, group), _mean(final, group), group), self.min_share)
