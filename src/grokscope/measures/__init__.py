@@ -53,6 +53,14 @@ MEASURES: tuple[type[Measure], ...] = (
     Pathways,
     ActiveSubnetwork,
     LayerAblation,
+    Irreps,
+    KeyIrreps,
+    NeuronWaves,
+    ClockPizza,
+    DescriptionLength,
+    HeavyTails,
+    OInformation,
+    LocalComplexity,
 )
 
 __all__ = [

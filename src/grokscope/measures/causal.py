@@ -392,7 +392,7 @@ class LayerAblation(Measure):
 
     kind: ClassVar[str] = "layer-ablation"
     needs: ClassVar[frozenset[str]] = frozenset({"neurons"})
-    cost: ClassVar[float] = 0.3
+    cost: ClassVar[float] = 0.6
     every: ClassVar[int] = 4
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("ablation/*/test_loss", "nats", (0.0, float("inf")), "held-out loss when a hidden layer is its mean"),
