@@ -1,7 +1,10 @@
 """Everything that ships keeps its contract: the contracts over our own tuples."""
 
+import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from grokscope.measures import MEASURES, Measure, Snapshot
@@ -15,6 +18,8 @@ from grokscope.tasks import TASKS, ModularArithmetic, PermutationGroup, Task, Tw
 from grokscope.tasks.groups import SYMBOLS
 from grokscope.tasks.modular import OPERATIONS
 from grokscope.testing import check_detector, check_measure, check_model, check_optimizer, check_task
+from grokscope.testing.measure import small_snapshot
+from grokscope.training.members import flatten, point
 
 POWER = Transformer(
     layers=2,
@@ -86,6 +91,21 @@ def test_optimizer(optimizer: Optimizer) -> None:
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.kind)
 def test_measure(measure: type[Measure]) -> None:
     check_measure(measure(), _mixture() if "routers" in measure.needs else None)
+
+
+@pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.kind)
+def test_measure_on_weights_that_are_parts_of_one_buffer(measure: type[Measure]) -> None:
+    """As they are in a run."""
+    apart = _mixture() if "routers" in measure.needs else small_snapshot()
+    network = copy.deepcopy(apart.network)
+    point(network, flatten(network), {name: p.shape for name, p in network.named_parameters()})
+    together = replace(apart, network=network, _cache={})
+    for look in (apart, together):
+        look.final = look
+    first, second = measure()(apart), measure()(together)
+    assert set(first) == set(second)
+    for key, value in first.items():
+        np.testing.assert_allclose(np.asarray(second[key]), np.asarray(value), rtol=1e-6, atol=1e-9, err_msg=key)
 
 
 def _mixture() -> Snapshot:

@@ -192,7 +192,7 @@ class DescriptionLength(Measure):
     """
 
     kind: ClassVar[str] = "description-length"
-    cost: ClassVar[float] = 15.0
+    cost: ClassVar[float] = 19.0
     every: ClassVar[int] = 8
     quantities: ClassVar[tuple[Quantity, ...]] = (
         *(

@@ -261,7 +261,7 @@ class Irreps(Measure):
 
     kind: ClassVar[str] = "irreps"
     needs: ClassVar[frozenset[str]] = frozenset({"group"})
-    cost: ClassVar[float] = 3.0
+    cost: ClassVar[float] = 4.0
     every: ClassVar[int] = 4
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("irreps/variance_explained", "share", _SHARE, "logit variance in all χ_ρ(a b c⁻¹)"),
@@ -307,7 +307,7 @@ class KeyIrreps(Measure):
 
     kind: ClassVar[str] = "key-irreps"
     needs: ClassVar[frozenset[str]] = frozenset({"group"})
-    cost: ClassVar[float] = 0.3
+    cost: ClassVar[float] = 1.3
     every: ClassVar[int] = 2
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("key_irreps/restricted_loss", "nats", _LOSS, "loss of the key irreps alone, all pairs", True),

@@ -135,7 +135,7 @@ class OInformation(Measure):
 
     kind: ClassVar[str] = "o-information"
     needs: ClassVar[frozenset[str]] = frozenset({"neurons"})
-    cost: ClassVar[float] = 4.0
+    cost: ClassVar[float] = 9.0
     every: ClassVar[int] = 8
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("information/synergy", "nats", _ANY, "lowest O-information of a multiplet of neuron clusters"),

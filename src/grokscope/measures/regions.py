@@ -155,8 +155,8 @@ def _vectors(network: nn.Module) -> tuple[int, int, Callable[[Tensor], dict[str,
         halves = [half.detach() for half in network.W[0].chunk(2)]
         count = len(halves[0])
         return count, count, lambda shift: {"W.0": torch.cat([half + shift.to(half) @ half for half in halves])}
-    memory = embedding.untyped_storage().data_ptr()
-    shared = [(n, p.detach()) for n, p in network.named_parameters() if p.untyped_storage().data_ptr() == memory]
+    begin = embedding.data_ptr()  # by address: in a run all parameters are parts of one buffer
+    shared = [(n, p.detach()) for n, p in network.named_parameters() if p.data_ptr() <= begin < p.data_ptr() + p.nbytes]
     if len(shared) != 1 or shared[0][1].dim() != 2:
         return None
     name, table = shared[0]

@@ -113,7 +113,7 @@ class ActiveSubnetwork(Measure):
 
     kind: ClassVar[str] = "active-subnetwork"
     needs: ClassVar[frozenset[str]] = frozenset({"neurons", "linear readout"})
-    cost: ClassVar[float] = 3.0
+    cost: ClassVar[float] = 4.0
     every: ClassVar[int] = 4
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("active/size", "share", _SHARE, "neurons that give most training predictions, of all"),
