@@ -24,19 +24,19 @@ peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 one = Experiment(task=ModularArithmetic(modulus=59), model=Transformer())
 Lane([(0, one)]).step()
 before = peak()
-lane = Lane(list(enumerate(one.members(16))))
+lane = Lane(list(enumerate(one.members(64))))
 lane.step()
 print(peak() - before)
 """
 
 
-def test_the_prediction_is_near_what_sixteen_stacked_members_take():
+def test_the_prediction_is_near_what_many_stacked_members_take():
     from grokscope.experiment import Experiment
 
     done = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True)
     experiment = Experiment(task=ModularArithmetic(modulus=59), model=Transformer())
     look = 2 * 59 * 59 * 60 * 4  # a look is taken of one member at a time, and this child takes none
-    predicted = 16 * (member_bytes(experiment) - look)
+    predicted = 64 * (member_bytes(experiment) - look)  # so many that what torch itself has touched is small
     assert 0.5 < predicted / int(done.stdout) < 2.0
 
 
