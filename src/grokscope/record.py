@@ -1,5 +1,6 @@
 """A run as it is read: experiment, members, trace, phases and what is known about its making."""
 
+import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from grokscope.experiment import Experiment
+from grokscope.measures import Measure
 from grokscope.phases import Phases, read_phases
 from grokscope.spec import build, flatten
 from grokscope.store import RunFolder
@@ -72,6 +74,27 @@ class Record:
         seconds = self.meta.get("seconds", {})
         total = seconds.get("training", 0.0) + seconds.get("looking", 0.0)
         return round(seconds["looking"] / total, 4) if total else None
+
+    @property
+    def thinned(self) -> dict[str, str]:
+        """Costly measures that kept to the budget: at how many looks of the first member they were taken, and the rule."""
+        rules, member = self.meta.get("thinned", {}), min(self.trace.members(), default=0)
+        looks = len(self.trace.series("train/loss", member)[0])
+        return {
+            measure.kind: f"taken at {self._taken(measure, member)} of {looks} looks: {rules[measure.kind]}"
+            for measure in self.experiment.measures
+            if measure.kind in rules
+        }
+
+    def _taken(self, measure: Measure, member: int) -> int:
+        """Looks of a member at which a measure gave something."""
+        steps: set[int] = set()
+        for pattern in (quantity.key for quantity in measure.quantities):
+            for key in fnmatch.filter(self.trace.keys(), pattern):
+                steps.update(self.trace.series(key, member)[0].tolist())
+            for key in fnmatch.filter(self.trace.array_keys(), pattern):
+                steps.update(step for step, _ in self.trace.arrays(key, member))
+        return len(steps)
 
     def sentence(self) -> str:
         """What happened, in one sentence with numbers."""

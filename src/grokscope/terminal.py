@@ -43,6 +43,8 @@ def print_run(record: Record, folder: RunFolder) -> None:
     console.print(table)
     for measure, because in record.trace.skipped.items():
         console.print(f"Skipped: {measure} because {because}.", highlight=False)
+    for measure, how in record.thinned.items():
+        console.print(f"Thinned: {measure}, {how}.", highlight=False)
     status = record.meta.get("status")
     if status != "finished":
         console.print(f"status  {status}: grokscope resume {record.name} continues it", highlight=False)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from grokscope.benchmarks.measures import measures
 from grokscope.benchmarks.notebook import Notebook
 from grokscope.benchmarks.scaling import slope
 from grokscope.benchmarks.speed import NAMES, gradient_errors, merged, speed, whole_batch
-from grokscope.benchmarks.timing import Spread, in_turns, ratio
+from grokscope.benchmarks.timing import SAMPLE_SECONDS, Spread, in_turns, ratio
 from grokscope.cli import app, main
 from grokscope.models import MLP
 from grokscope.training.members import Lane
@@ -54,10 +55,14 @@ def test_the_published_loop_trains_no_differently():
 
 def test_two_sides_take_turns_and_ratios_are_taken_round_by_round():
     called = []
-    samples = in_turns([lambda: called.append("a"), lambda: called.append("b")], rounds=3)
+
+    def slow(name):
+        return lambda: (called.append(name), time.sleep(2 * SAMPLE_SECONDS))  # longer than a sample: no repeats
+
+    samples = in_turns([slow("a"), slow("b")], rounds=3)
     assert [len(side) for side in samples] == [3, 3]
-    assert all(ms > 0 for side in samples for ms in side)
-    assert {"".join(called)[2 * i :][:2] for i in range(2)} == {"aa", "bb"}  # each is tried before its repeats are set
+    assert all(ms >= 2e3 * SAMPLE_SECONDS for side in samples for ms in side)
+    assert "".join(called) == "aabb" + "ab" + "ba" + "ab"  # each is tried twice, then each round begins with another
     assert ratio([2.0, 30.0, 4.0], [1.0, 10.0, 4.0]) == Spread(2.0, 1.0, 3.0)
 
 
@@ -158,7 +163,12 @@ def test_a_look_is_measured_measure_by_measure(monkeypatch):
     assert math.isfinite(result["step_in_passes"])
 
 
-def test_torch_keeps_its_threads_after_a_benchmark():
-    before = torch.get_num_threads()
-    in_turns([lambda: None], 1)
+def test_torch_keeps_its_threads_after_a_benchmark(monkeypatch):
+    before, during = torch.get_num_threads(), []
+    other = before + 1
+    tiny = Case("tiny", "a small network", small_mlp())
+    monkeypatch.setattr(speed_module, "CASES", (tiny,))
+    monkeypatch.setattr(speed_module, "in_turns", lambda *a: (during.append(torch.get_num_threads()), in_turns(*a))[1])
+    speed(["tiny"], other, ["float32"], rounds=1)
+    assert other in during
     assert torch.get_num_threads() == before

@@ -102,6 +102,58 @@ def test_a_schedule_is_a_function_of_what_was_seen() -> None:
     assert one == two != _walk(plan(Clock(), 20_000, 1.0), _jump(3000))
 
 
+def _taken(clock: Clock, budget: int, cost: float, costly: dict[str, float], every: int = 1) -> dict[str, list[int]]:
+    """At which steps each costly measure is taken, and all looks."""
+    schedule, looks = plan(clock, budget, cost, costly), [0]
+    taken: dict[str, list[int]] = {name: [] for name in costly}
+    while True:
+        step = looks[-1]
+        for name in costly:
+            if schedule.takes(name, every, step, last=step == budget):
+                taken[name].append(step)
+        following = schedule.after(step, 1.0, 0.0)
+        if following == step:
+            return taken | {"looks": looks}
+        looks.append(following)
+
+
+@pytest.mark.parametrize("each", [3.0, 40.0, 700.0])
+def test_costly_measures_keep_to_their_share_and_do_not_put_off_the_others(each: float) -> None:
+    clock, costly = Clock(), {"a": each, "b": 2 * each}
+    taken = _taken(clock, 50_000, 0.5, costly)
+    assert taken["looks"] == _taken(clock, 50_000, 0.5, {"a": 1.0})["looks"]
+    credit = clock.free_looks * 0.5
+    for name, cost in costly.items():
+        for number, step in enumerate(taken[name][:-1], start=1):
+            assert number * cost <= 0.05 / 4 * step + credit / 2
+        assert len(taken[name]) < len(taken["looks"])
+        assert taken[name][-1] == 50_000
+    spent = sum(cost * len(taken[name]) for name, cost in costly.items()) + 0.5 * len(taken["looks"])
+    assert spent <= 0.05 * 50_000 + credit + 0.5 * clock.free_looks + sum(costly.values()) + 1
+
+
+def test_a_costly_measure_waits_for_room_and_is_taken_as_soon_as_there_is() -> None:
+    taken = _taken(Clock(free_looks=3), 10_000, 0.1, {"a": 50.0})
+    first = next(step for step in taken["looks"] if 0.025 * step + 0.3 >= 50.0)
+    assert taken["a"][0] == first
+
+
+def test_every_holds_where_there_is_room() -> None:
+    taken = _taken(Clock(free_looks=10_000), 1000, 1.0, {"a": 1e-6}, every=4)
+    assert taken["a"] == sorted({*taken["looks"][::4], 1000})
+
+
+def test_cheap_measures_are_taken_on_every_kth_look_and_on_the_last() -> None:
+    schedule = plan(Clock(), 100, 1.0)
+    seen = []
+    for look in range(6):
+        seen.append(schedule.takes("fit", 3, look))
+        schedule.after(look, 1.0, 0.0)
+    assert seen == [True, False, False, True, False, False]
+    schedule.after(6, 1.0, 0.0)
+    assert schedule.takes("fit", 3, 100, last=True)
+
+
 @pytest.mark.parametrize("saved_after", [1, 10, 45])
 def test_a_saved_schedule_goes_on_as_if_never_saved(saved_after: int) -> None:
     whole = _walk(plan(Clock(), 5000, 5.0), _jump(40))

@@ -1,7 +1,7 @@
 """What we look at: a snapshot of one member, and the measures that are functions of it."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -36,6 +36,8 @@ class Snapshot:
     objective: Objective
     final: "Snapshot | None" = None
     """The finished run, for measures in hindsight; None while training."""
+    initial: Callable[[], Mapping[str, Tensor]] | None = None
+    """This member's weights at step 0 by parameter name, made when asked for; None where they are not known."""
     _cache: dict[str, Tensor] = field(default_factory=dict)
 
     @property

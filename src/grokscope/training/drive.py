@@ -14,7 +14,7 @@ from grokscope.training.engine import Plan
 from grokscope.training.looks import remove_looks
 from grokscope.training.loop import Loop
 from grokscope.training.memory import keep_freed_memory, threads
-from grokscope.training.messages import Ended, Job, LaneDone, Look, Message, Saved, Skipped, Spent, Tick
+from grokscope.training.messages import Ended, Job, LaneDone, Look, Message, Saved, Skipped, Spent, Thinned, Tick
 from grokscope.training.pool import Pool
 
 COMMIT_SECONDS = 1.0
@@ -61,6 +61,8 @@ def drive(
                         reporter.see(member, step)
                 case Skipped(because=because):
                     writer.skip(because)
+                case Thinned(how=how):
+                    folder.write_meta(thinned=dict(how))
                 case Saved(checkpoint=checkpoint):
                     writer.save(checkpoint)
                 case Ended(member=member, step=step, reason=reason, checkpoint=final, note=note):

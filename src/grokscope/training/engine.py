@@ -95,10 +95,14 @@ def make_plan(experiments: Sequence[Experiment], engine: EngineName = "auto", de
     if engine not in ("auto", "stacked", "pooled", "looped"):
         raise BadInput(f"engine must be auto, stacked, pooled or looped, got {engine!r}.")
     keep_freed_memory()
+    plan = _divided(experiments, engine, where)
     if where == "cpu" and experiments[0].precision == "bfloat16" and not bfloat16_units():
-        plan = make_plan([e.with_overrides({"precision": "float32"}) for e in experiments], engine, device)
         slow = "bfloat16 has no units on this processor, so float32 would be several times faster"
         return replace(plan, why=f"{plan.why}; {slow}")
+    return plan
+
+
+def _divided(experiments: Sequence[Experiment], engine: EngineName, where: str) -> Plan:
     each, free = member_bytes(experiments[0], where), USE_OF_FREE_MEMORY * free_bytes(where)
     room = int(free // each)
     if room < 1:

@@ -21,9 +21,11 @@ from grokscope.measures.base import Measure, Snapshot, Values, unmet
 from grokscope.spec import build
 from grokscope.training.looks import LookFile
 from grokscope.training.members import Lane
-from grokscope.training.messages import Ended, Job, LaneDone, Look, Message, Saved, Skipped, Spent, Tick
+from grokscope.training.messages import Ended, Job, LaneDone, Look, Message, Saved, Skipped, Spent, Thinned, Tick
 
 TICK_SECONDS = 0.3
+COSTLY = 1.5
+"""A measure that takes more forward passes at a look is thinned on its own (ours): all defaults take fewer."""
 
 
 @dataclass
@@ -59,7 +61,10 @@ class Loop:
         usable = [m for m in shared.measures if m.kind not in self.skipped]
         self.now = [m for m in usable if not m.in_hindsight]
         self.later = [m for m in usable if m.in_hindsight]
-        self.schedules = {n: plan(e.clock, e.budget, self._look_cost(usable)) for n, e in self.experiments.items()}
+        self.costly = [m for m in self.now if m.cost > COSTLY]
+        looks = self._in_steps(1 + sum(m.cost / m.every for m in usable if m not in self.costly))
+        each = {m.kind: self._in_steps(m.cost) for m in self.costly}
+        self.schedules = {n: plan(e.clock, e.budget, looks, each) for n, e in self.experiments.items()}
         self.trackers = {n: Tracker() for n in self.experiments}
         self.due = dict.fromkeys(self.experiments, 0)
         self.files = (
@@ -77,6 +82,8 @@ class Loop:
         """Everything that happens, in order."""
         if self.skipped:
             yield Skipped(self.skipped)
+        if self.costly:
+            yield Thinned({m.kind: self._thinned(m) for m in self.costly})
         if not self.job.resume:
             yield from self._look()
         ticked = time.monotonic()
@@ -110,16 +117,16 @@ class Loop:
         for s, number in enumerate(self.lane.numbers):
             if self.due[number] > step:
                 continue
-            tracker, experiment, taken = self.trackers[number], self.experiments[number], self.schedules[number].taken
+            tracker, experiment, schedule = self.trackers[number], self.experiments[number], self.schedules[number]
             snapshot = self.lane.snapshot(s, self.lane.theta_SP[s], step)
             last = step >= (tracker.stop_at or experiment.budget)
-            values = self._measure([m for m in self.now if last or taken % m.every == 0], snapshot)
+            values = self._measure([m for m in self.now if schedule.takes(m.kind, m.every, step, last)], snapshot)
             rows.append((number, step, values))
             tracker.see(experiment, step, values)
             last = last or tracker.stop_at == step
-            if any(last or taken % m.every == 0 for m in self.later):
+            if any(schedule.takes(m.kind, m.every, step, last) for m in self.later):
                 self.files[number].append(step, self.lane.theta_SP[s])
-            after = self.schedules[number].after(step, float(values["train/accuracy"]), float(values["test/accuracy"]))
+            after = schedule.after(step, float(values["train/accuracy"]), float(values["test/accuracy"]))
             self.due[number] = min(after, tracker.stop_at) if tracker.stop_at is not None else after
             if step >= experiment.budget:
                 ending.append((number, "budget"))
@@ -188,17 +195,25 @@ class Loop:
             state = saved.state[str(n)]
             schedule = dict(state["schedule"])
             schedule["previous"] = tuple(schedule["previous"]) if schedule["previous"] else None
+            schedule["seen"] = {kind: tuple(seen) for kind, seen in schedule.get("seen", {}).items()}
             self.schedules[n] = Schedule(**schedule)
             self.trackers[n] = Tracker(**state["tracker"])
             self.due[n] = state["due"]
         if self.job.ended:
             self.lane.drop(self.job.ended)
 
-    def _look_cost(self, measures: list[Measure]) -> float:
-        """One look in training steps, a step taken as 2.5 forward passes: on the safe side of benchmarks/looks.py."""
+    def _in_steps(self, passes: float) -> float:
+        """Forward passes over the table in training steps, a step taken as 2.5 passes: on the safe side."""
         table = len(self.lane.encoding.tokens_NL)
         batch = min(self.lane.shared.batch_size or self.lane.train_rows, self.lane.train_rows)
-        return (1 + sum(m.cost / m.every for m in measures)) * table / (2.5 * batch)
+        return passes * table / (2.5 * batch)
+
+    def _thinned(self, measure: Measure) -> str:
+        """How a costly measure keeps to the budget, in words."""
+        schedule = next(iter(self.schedules.values()))
+        rarely = f"a look at it costs {schedule.costly[measure.kind]:.3g} training steps and it may take"
+        share = f"{100 * schedule.allowance:.2g} % of them beyond the first {schedule.credit:.3g}"
+        return f"{rarely} {share}, and the last look; --set clock.max_overhead allows more"
 
     def _spent(self) -> Spent:
         spent = Spent(self.job.lane, self.counted, self.seconds["training"], self.seconds["looking"])

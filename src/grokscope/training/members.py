@@ -8,6 +8,7 @@ one buffer, so an elementwise optimizer is a handful of kernels whatever S is.
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -77,7 +78,15 @@ class Lane:
         """What measures see of member ``s`` with the weights ``theta_P``."""
         network = network or self.probe
         point(network, theta_P, self.shapes)
-        return Snapshot(step, network, self.experiments[s].task, self.splits[s], self.encoding, self.shared.objective)
+        return Snapshot(
+            step,
+            network,
+            self.experiments[s].task,
+            self.splits[s],
+            self.encoding,
+            self.shared.objective,
+            initial=partial(_initial, self.experiments[s], self.device, theta_P.dtype),
+        )
 
     def drop(self, gone: Sequence[int]) -> None:
         """Let members leave the lane, by number; the others go on as if alone."""
@@ -172,6 +181,12 @@ class Lane:
         if self.shared.precision == "bfloat16":
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
+
+
+def _initial(experiment: Experiment, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The weights that a member began with, from its stream: nothing has to be kept for them."""
+    network = experiment.model.build(experiment.task, experiment.seeds.generator("init")).to(device, dtype)
+    return {name: p.detach() for name, p in network.named_parameters()}
 
 
 def layout(shapes: dict[str, torch.Size]) -> Iterator[tuple[str, slice, torch.Size]]:

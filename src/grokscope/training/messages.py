@@ -40,6 +40,13 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class Thinned:
+    """Measures that are taken more rarely than every look, to keep looking within its budget, and how."""
+
+    how: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Saved:
     """A checkpoint file is on disk; it counts once the store has recorded it."""
 
@@ -86,4 +93,4 @@ class LaneDone:
     failure: str = ""
 
 
-Message = Look | Skipped | Saved | Ended | Spent | Tick | LaneDone
+Message = Look | Skipped | Thinned | Saved | Ended | Spent | Tick | LaneDone
