@@ -42,6 +42,10 @@ def run(
     members: Annotated[
         int, typer.Option("--members", min=1, help="How many seeds, counting up from the experiment's.")
     ] = 1,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option("--measure", metavar="KIND", help="Look at this too (grokscope ls measures); all: everything."),
+    ] = None,
     store: StoreOption = Path("runs"),
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     engine: Annotated[str, typer.Option("--engine", help="auto (measured), stacked, pooled or looped.")] = "auto",
@@ -55,11 +59,13 @@ def run(
     overrides = dict(parse_assignment(text) for text in set_ or [])
     command = shlex.join(["grokscope", "run", experiment, *(["--members", str(members)] if members > 1 else [])])
     command += "".join(f" --set {shlex.quote(text)}" for text in set_ or [])
+    command += "".join(f" --measure {shlex.quote(kind)}" for kind in measure or [])
     done = _unless_interrupted(
         runs.run,
         experiment,
         members,
         overrides=overrides,
+        measures=measure or (),
         store=store,
         device=device,
         engine=engine,  # type: ignore[arg-type]

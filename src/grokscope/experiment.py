@@ -16,7 +16,7 @@ from grokscope.optim import OPTIMIZERS, AdamW, Optimizer
 from grokscope.phases import EventRule, LabelRule
 from grokscope.seeds import STREAMS, Seeds
 from grokscope.sources import Source
-from grokscope.spec import Spec, one_of, some_of
+from grokscope.spec import Spec, choose, one_of, some_of
 from grokscope.tasks import TASKS, ModularArithmetic, Task
 from grokscope.trace import Quantity
 
@@ -55,12 +55,7 @@ class Experiment(Spec):
     """Root seed of the first member; the others count up."""
     streams: dict[str, int] = Field(default_factory=dict)
     """Streams that keep another root seed: ``{split: 0}`` gives all members the same split."""
-    measures: Annotated[tuple[Measure, ...], some_of(MEASURES, "measures")] = (
-        Fit(),
-        Norms(),
-        FourierSparsity(),
-        KeyFrequencies(),
-    )
+    measures: Annotated[tuple[Measure, ...], some_of(MEASURES, "measures")] = DEFAULT_MEASURES
     """What we look at; those whose needs are not met are skipped, with the reason."""
     clock: Clock = Clock()
     """When we look."""
@@ -108,6 +103,20 @@ class Experiment(Spec):
                     f"Start one run per value instead."
                 )
         return [self.with_overrides(one) for one in overrides]
+
+    def also_measuring(self, *measures: str | Mapping[str, Any] | Measure) -> "Experiment":
+        """The same experiment with more measures, by kind or as objects; "all" is everything that ships.
+
+        One of a kind that is there already takes its place.
+
+        Raises:
+            BadInput: an unknown kind, with the nearest ones.
+        """
+        wanted = [cls.kind for cls in MEASURES] if "all" in measures else []
+        chosen = {m.kind: m for m in (choose(one, MEASURES, "measures") for one in wanted)}
+        chosen |= {m.kind: m for m in self.measures}
+        chosen |= {m.kind: m for m in (choose(one, MEASURES, "measures") for one in measures if one != "all")}
+        return self.with_overrides({"measures": [m.to_dict() for m in chosen.values()]})
 
     def quantities(self) -> list[Quantity]:
         """What the measures' keys mean here: the losses are in the unit of the objective."""

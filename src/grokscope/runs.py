@@ -14,6 +14,7 @@ from grokscope.catalog import EXPERIMENTS, find_experiment
 from grokscope.checkpoint import Checkpoint, Corrupt
 from grokscope.errors import BadInput, RunFailed
 from grokscope.experiment import Experiment
+from grokscope.measures import Measure
 from grokscope.models import Network
 from grokscope.phases import Phases
 from grokscope.progress import Bar, Reporter, Silence
@@ -119,6 +120,7 @@ def run(
     members: int | Sequence[Mapping[str, Any]] = 1,
     *,
     overrides: Mapping[str, Any] | None = None,
+    measures: Sequence[str | Mapping[str, Any] | Measure] = (),
     store: str | Path = "runs",
     device: str = "auto",
     engine: EngineName = "auto",
@@ -133,6 +135,7 @@ def run(
         members: how many seeds, or one mapping of overrides per member
             (``[{"seed": 0, "optimizer.lr": 1e-3}, …]``; see ``experiment.PER_MEMBER``).
         overrides: dotted fields to change for all members, as ``--set`` does.
+        measures: what to look at beside the experiment's own measures, by kind or as objects; "all" for everything.
         store: folder of runs.
         device: auto, cpu or cuda.
         engine: auto (measured), stacked, pooled or looped.
@@ -148,6 +151,7 @@ def run(
     """
     chosen = find_experiment(experiment)
     chosen = chosen.with_overrides(overrides) if overrides else chosen
+    chosen = chosen.also_measuring(*measures) if measures else chosen
     each = chosen.members(members) if isinstance(members, int) else chosen.members(overrides=members)
     plan = make_plan(each, engine, device)
     differences = [{"seed": chosen.seed + i} for i in range(len(each))] if isinstance(members, int) else list(members)

@@ -1,5 +1,6 @@
 """The commands: shapes of their JSON, exit codes, one clear line for each kind of bad input."""
 
+import fnmatch
 import json
 import os
 import re
@@ -9,10 +10,12 @@ import sys
 
 import pytest
 
+import grokscope
 from grokscope import cli
 from grokscope.listing import THINGS
+from grokscope.measures import MEASURES
 from grokscope.spec import dump_yaml
-from tests.flow.small import small_mlp
+from tests.flow.small import small, small_mlp
 
 
 @pytest.fixture
@@ -105,6 +108,7 @@ BAD = {
         "needs a prime modulus.*got 12, the next prime is 13",
     ),
     "heads": (["run", "modular-addition", "--set", "model.heads=3"], "divisible by heads, got width 128 and heads 3"),
+    "measure": (["run", "modular-addition", "--measure", "curvatur"], "unknown kind 'curvatur'; did you mean 'curvature'"),
     "no equals": (["run", "modular-addition", "--set", "budget"], "--set takes field=value, got 'budget'"),
     "unknown kind": (
         ["run", "modular-addition", "--set", "optimizer=adamv"],
@@ -232,3 +236,31 @@ def test_members_that_differ_in_more_than_the_seed_show_it(tmp_path, capsys):
     print_run(run.record, run.folder)
     assert "0.002" in capsys.readouterr().out
     assert "0.002" in run.report(tmp_path / "page.html").read_text()
+
+
+def test_measures_are_added_to_the_experiments_own_and_thinned_ones_are_told(command, recipe, tmp_path):
+    words = ("run", recipe, "--measure", "commutator-defect", "--measure", "weight-sketch", "--store", tmp_path)
+    code, out, _ = command(*words)
+    assert code == 0
+    run = grokscope.load("", store=tmp_path)
+    assert {"commutator-defect", "weight-sketch", "fit", "norms"} <= {m.kind for m in run.experiment.measures}
+    taken = len(run.trace.series("commutator/defect", 0)[0])
+    looks = len(run.trace.series("train/loss", 0)[0])
+    assert 0 < taken < looks
+    told = f"Thinned: commutator-defect, taken at {taken} of {looks} looks: a look at it costs"
+    assert told in " ".join(out.split())
+    assert told in " ".join(command("show", run.name, "--store", tmp_path)[1].split())
+    assert len(run.trace.arrays("dynamics/weight_sketch", 0)) == looks  # cheap: on every look
+    assert "--measure commutator-defect --measure weight-sketch" in run.record.meta["command"]
+
+
+def test_everything_that_ships_can_look_at_one_run(tmp_path):
+    run = grokscope.run(small(budget=6), measures=["all"], store=tmp_path, progress=False)
+    kinds = {m.kind for m in run.experiment.measures}
+    assert kinds == {m.kind for m in MEASURES}
+    assert set(run.trace.skipped) == {"pathways"}
+    told = {*run.trace.keys(), *run.trace.array_keys()}
+    for measure in run.experiment.measures:
+        if measure.kind not in run.trace.skipped:
+            assert any(fnmatch.filter(told, q.key) for q in measure.quantities), measure.kind
+    assert "Looked at more rarely" in run.report(tmp_path / "page.html").read_text()

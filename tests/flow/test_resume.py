@@ -12,6 +12,8 @@ import torch
 import grokscope
 from grokscope.errors import BadInput
 from grokscope.store import Store
+from grokscope.training.loop import Loop
+from grokscope.training.messages import Job, Look, Saved
 from tests.flow.small import small
 
 TRIES = {"looped": 9, "stacked": 8, "pooled": 3}
@@ -170,3 +172,28 @@ def test_a_corrupt_checkpoint_is_refused_and_the_last_good_one_named(tmp_path):
 
 def _start_long(store):
     grokscope.run(small(budget=1500), store=store, engine="looped", checkpoint_seconds=0.0, progress=False)
+
+
+def test_thinned_measures_go_on_where_they_were(tmp_path):
+    """What a costly measure has spent of its budget is part of a checkpoint."""
+    experiment = small(
+        measures=["fit", {"kind": "loss-slice", "points": 3}], clock={"free_looks": 5, "max_overhead": 0.8}
+    )
+    whole = _looks(Loop(Job(str(tmp_path / "whole"), 0, ((0, experiment.to_dict()),))))
+    sliced = [step for step, keys in whole if "landscape/slice" in keys]
+    assert 4 <= len(sliced) < len(whole) / 4
+    for at in (sliced[1], sliced[1] + 1, sliced[2] - 1):
+        folder = tmp_path / str(at)
+        asked = iter([False] * at)
+        messages = list(Loop(Job(str(folder), 0, ((0, experiment.to_dict()),)), lambda i=asked: next(i, True)).run())
+        (saved,) = (m.checkpoint for m in messages if isinstance(m, Saved))
+        assert saved.step == at
+        begun = _looks(messages)
+        assert begun == [look for look in whole if look[0] <= at]
+        resumed = Loop(Job(str(folder), 0, ((0, experiment.to_dict()),), resume=saved)).run()
+        assert begun + _looks(resumed) == whole
+
+
+def _looks(messages):
+    found = messages.run() if isinstance(messages, Loop) else messages
+    return [(step, frozenset(values)) for m in found if isinstance(m, Look) for _, step, values in m.rows]
