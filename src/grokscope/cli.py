@@ -211,7 +211,10 @@ def bench_measures(
     threads: ThreadsOption = 1,
     rounds: RoundsOption = 9,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also those that are not taken by default; a minute.")
+        bool, typer.Option("--all", help="Also those that are not taken by default; two minutes.")
+    ] = False,
+    whole_run: Annotated[
+        bool, typer.Option("--run", help="Also what share of the whole nanda2023progress is looking; minutes.")
     ] = False,
     out: OutOption = None,
     json_: JsonOption = False,
@@ -220,7 +223,7 @@ def bench_measures(
     from grokscope.benchmarks.measures import measures
     from grokscope.terminal import print_measures
 
-    result = _with_progress(lambda tell: measures(threads, rounds, everything))
+    result = _with_progress(lambda tell: measures(threads, rounds, everything, whole_run, tell))
     _keep(result, out)
     print(json.dumps(result)) if json_ else print_measures(result)
 

@@ -77,7 +77,7 @@ class Record:
 
     @property
     def thinned(self) -> dict[str, str]:
-        """Costly measures that kept to the budget: at how many looks of the first member they were taken, and the rule."""
+        """Costly measures that kept to the budget: at how many looks of the first member, and the rule."""
         rules, member = self.meta.get("thinned", {}), min(self.trace.members(), default=0)
         looks = len(self.trace.series("train/loss", member)[0])
         return {

@@ -80,7 +80,7 @@ def print_listing(what: str, rows: Sequence[dict[str, Any]], store: Path) -> Non
             column, justify="right" if number else "left", overflow="fold", no_wrap=column in ("name", "run")
         )
     for row in rows:
-        table.add_row(*(_cell(row[column]) for column in columns))
+        table.add_row(*(_range(row[column]) if column == "range" else _cell(row[column]) for column in columns))
     console.print(table)
 
 
@@ -118,23 +118,28 @@ def print_speed(result: dict[str, Any]) -> None:
 
 
 def print_measures(result: dict[str, Any]) -> None:
-    """A line per measure."""
+    """A line per measure, and what a look and a run cost."""
     console = Console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("measure")
-    for name in ("ms", "steps", "passes", "declared"):
+    table.add_column("looked at")
+    for name in ("ms", "steps", "passes", "declared", "MiB"):
         table.add_column(name, justify="right")
     for row in result["measures"]:
         cells = (f"{row['ms']:.2f}", f"{row['steps']:.2f}", f"{row['passes']:.2f}", f"{row['declared']:g}")
-        table.add_row(row["name"], *cells)
+        table.add_row(row["name"], row["subject"], *cells, "–" if row["mib"] is None else f"{row['mib']:.1f}")
     console.print(table)
-    for name, because in result["skipped"].items():
-        console.print(f"Skipped: {name} because {because}.", highlight=False)
     console.print(
         f"a look {result['look_ms']:.1f} ms, its pass over all pairs {result['pass_ms']:.1f} ms, a step "
         f"{result['step_ms']:.1f} ms or {result['step_in_passes']:.2f} passes over its batch",
         highlight=False,
     )
+    if whole := result.get("run"):
+        console.print(
+            f"{whole['experiment']}: {whole['looks']} looks in {whole['steps']:,} steps took "
+            f"{100 * whole['looking_share']:.1f} % of {whole['seconds']:.0f} s",
+            highlight=False,
+        )
 
 
 def print_scaling(result: dict[str, Any]) -> None:
@@ -164,7 +169,11 @@ def _event(step: int | None, last: int) -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, list):
-        if len(value) == 2 and value[1] is None:
-            return f"{'−∞' if value[0] is None else value[0]} … ∞"
         return ", ".join(str(v) for v in value)
     return "–" if value is None else str(value)
+
+
+def _range(ends: Sequence[float | None]) -> str:
+    """``0 … 1``; an end that is missing is infinite."""
+    low, high = ("∞" if end is None else f"{end:g}".replace("-", "−") for end in ends)
+    return f"{'−∞' if ends[0] is None else low} … {high}"

@@ -10,13 +10,15 @@ from torch.testing import assert_close
 
 from grokscope.benchmarks import speed as speed_module
 from grokscope.benchmarks.cases import Case
-from grokscope.benchmarks.measures import measures
 from grokscope.benchmarks.notebook import Notebook
 from grokscope.benchmarks.scaling import slope
 from grokscope.benchmarks.speed import NAMES, gradient_errors, merged, speed, whole_batch
 from grokscope.benchmarks.timing import SAMPLE_SECONDS, Spread, in_turns, ratio
 from grokscope.cli import app, main
+from grokscope.experiment import DEFAULT_MEASURES
+from grokscope.measures import GradientNoise, Pathways
 from grokscope.models import MLP
+from grokscope.terminal import print_measures
 from grokscope.training.members import Lane
 from tests.flow.small import small, small_mlp
 
@@ -156,11 +158,25 @@ def test_the_command_prints_json_as_its_last_line_and_keeps_it(capsys, monkeypat
 def test_a_look_is_measured_measure_by_measure(monkeypatch):
     from grokscope.benchmarks import measures as module
 
-    monkeypatch.setattr(module, "NANDA", small(batch_size=None, precision="float32"))
-    result = measures(rounds=2)
-    assert {m["name"] for m in result["measures"]} == {m.kind for m in module.SET}
+    quick = small(batch_size=None, precision="float32")
+    shipped = module.nanda2023progress
+    monkeypatch.setattr(module, "NANDA", quick)
+    monkeypatch.setattr(module, "MIXTURE", EXPERIMENTS["mixture"])
+    monkeypatch.setattr(module, "MEASURES", (*map(type, DEFAULT_MEASURES), GradientNoise, Pathways))
+    monkeypatch.setattr(shipped, "EXPERIMENT", quick.with_overrides({"budget": 30}))
+    told = []
+    result = module.measures(rounds=2, everything=True, whole_run=True, tell=told.append)
+    rows = {m["name"]: m for m in result["measures"]}
+    assert set(rows) == {m.kind for m in DEFAULT_MEASURES} | {"gradient-noise", "pathways"}
+    assert rows["fit"]["subject"] == "small"
+    assert rows["pathways"]["declared"] == Pathways.cost
+    assert all(m["mib"] is None or m["mib"] >= 0 for m in rows.values())
     assert result["look_ms"] > result["pass_ms"] > 0
     assert math.isfinite(result["step_in_passes"])
+    assert result["run"]["steps"] == 30
+    assert 0 < result["run"]["looking_share"] < 1
+    assert {"gradient-noise", "pathways"} < set(told)
+    print_measures(result)
 
 
 def test_torch_keeps_its_threads_after_a_benchmark(monkeypatch):

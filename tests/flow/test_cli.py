@@ -108,7 +108,7 @@ BAD = {
         "needs a prime modulus.*got 12, the next prime is 13",
     ),
     "heads": (["run", "modular-addition", "--set", "model.heads=3"], "divisible by heads, got width 128 and heads 3"),
-    "measure": (["run", "modular-addition", "--measure", "curvatur"], "unknown kind 'curvatur'; did you mean 'curvature'"),
+    "measure": (["run", "modular-addition", "--measure", "curvatur"], "'curvatur'; did you mean 'curvature'"),
     "no equals": (["run", "modular-addition", "--set", "budget"], "--set takes field=value, got 'budget'"),
     "unknown kind": (
         ["run", "modular-addition", "--set", "optimizer=adamv"],

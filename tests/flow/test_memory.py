@@ -4,13 +4,14 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from grokscope.errors import BadInput
 from grokscope.models import Transformer
 from grokscope.tasks import ModularArithmetic
 from grokscope.training import engine, memory
 from grokscope.training.engine import make_plan
-from grokscope.training.memory import free_bytes, keep_freed_memory, member_bytes, threads
+from grokscope.training.memory import free_bytes, keep_freed_memory, member_bytes, peak_bytes, threads
 from tests.flow.small import small, small_mlp
 
 PEAK = """
@@ -38,6 +39,21 @@ def test_the_prediction_is_near_what_many_stacked_members_take():
     look = 2 * 59 * 59 * 60 * 4  # a look is taken of one member at a time, and this child takes none
     predicted = 64 * (member_bytes(experiment) - look)  # so many that what torch itself has touched is small
     assert 0.5 < predicted / int(done.stdout) < 2.0
+
+
+def test_the_peak_is_what_was_held_at_once_and_not_what_was_held_in_all():
+    def call():
+        for _ in range(3):
+            kept = torch.ones(16 * 2**20)  # 64 MiB
+            del kept
+
+    peak = peak_bytes(call)
+    if peak is None:
+        pytest.skip("the kernel keeps no high-water mark")
+    assert 60 < peak / 2**20 < 120
+    small_peak = peak_bytes(lambda: torch.ones(10))
+    assert small_peak is not None
+    assert small_peak < 20 * 2**20
 
 
 def test_a_larger_modulus_needs_more():

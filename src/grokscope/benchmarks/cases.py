@@ -29,6 +29,16 @@ NANDA = nanda2023progress.EXPERIMENT.with_overrides({"objective.softmax": "safe"
 """The paper's run with the loss that is the default elsewhere; its own plain float32 costs the same."""
 
 
+MIXTURE = Experiment(
+    name="mixture",
+    task=ModularArithmetic(operation="div", modulus=97, train_fraction=0.5),
+    model=MixtureTransformer(
+        layers=2, width=64, hidden=128, norm="pre", activation="gelu", sequence="equation", init="torch"
+    ),
+    batch_size=512,
+)
+
+
 def _tiny(p: int, hidden: int) -> Experiment:
     return Experiment(
         name=f"tiny-{p}",
@@ -65,14 +75,7 @@ CASES: tuple[Case, ...] = (
     Case(
         "mixture",
         "equations mod 97, batch 512: two layers, width 64, 8 experts of 128, two used",
-        Experiment(
-            name="mixture",
-            task=ModularArithmetic(operation="div", modulus=97, train_fraction=0.5),
-            model=MixtureTransformer(
-                layers=2, width=64, hidden=128, norm="pre", activation="gelu", sequence="equation", init="torch"
-            ),
-            batch_size=512,
-        ),
+        MIXTURE,
     ),
     Case(
         "two-hop",

@@ -53,7 +53,16 @@ def small_snapshot(step: int = 0) -> Snapshot:
     task = ModularArithmetic(modulus=7, train_fraction=0.5)
     model = Transformer(width=8, heads=2, hidden=16)
     network = model.build(task, Seeds(0).generator("init"))
-    return Snapshot(step, network, task, task.divide(Seeds(0)), model.encode(task, task.table), CrossEntropy())
+    first = model.build(task, Seeds(1).generator("init"))
+    return Snapshot(
+        step,
+        network,
+        task,
+        task.divide(Seeds(0)),
+        model.encode(task, task.table),
+        CrossEntropy(),
+        initial=lambda: {name: p.detach() for name, p in first.named_parameters()},
+    )
 
 
 def _check_declaration(measure: Measure) -> None:

@@ -1,8 +1,9 @@
 """Memory: kept between steps, and predicted before it is used."""
 
 import ctypes
+import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -77,6 +78,28 @@ def _measured(lane: Lane) -> int:
         outputs = lane.probe(lane.encoding.tokens_NL[:1]).shape[-1]
     look = 2 * rows * read * outputs * lane.theta_SP.element_size()
     return own + sum(kept.values()) + 2 * max(kept.values(), default=0) + look
+
+
+def peak_bytes(call: Callable[[], object]) -> int | None:
+    """How far the resident memory of this process rises above its start while ``call`` runs, in bytes.
+
+    Everything counts, torch's memory and numpy's; what was freed before is given back first. None where
+    the kernel does not keep a high-water mark (it does on Linux).
+    """
+    gc.collect()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the high-water mark starts anew
+    except (OSError, AttributeError):
+        call()
+        return None
+    before = _resident("VmRSS:")
+    call()
+    return max(0, _resident("VmHWM:") - before)
+
+
+def _resident(field: str) -> int:
+    return next(int(line.split()[1]) * 1024 for line in _lines("/proc/self/status") if line.startswith(field))
 
 
 def free_bytes(device: str = "cpu") -> int:
