@@ -90,9 +90,82 @@ def resume(
 
 
 @app.command()
+def sweep(
+    experiment: Annotated[
+        str | None, typer.Argument(help="What every cell starts from; none with --resume.", show_default=False)
+    ] = None,
+    over: Annotated[
+        list[str] | None,
+        typer.Option("--over", metavar="FIELD=RANGE", help="An axis: log(low,high,n), lin(low,high,n) or a,b,c."),
+    ] = None,
+    members: Annotated[int, typer.Option("--members", min=1, help="Seeds of each cell.")] = 1,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field everywhere.")
+    ] = None,
+    measure: Annotated[
+        list[str] | None, typer.Option("--measure", metavar="KIND", help="Look at this too, beside loss and accuracy.")
+    ] = None,
+    refine: Annotated[
+        bool, typer.Option("--refine", help="A coarse grid first, then only cells near where the label changes.")
+    ] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what it would cost, and run nothing.")] = False,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="SWEEP", help="Go on with a sweep that was interrupted or killed.")
+    ] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", help="here, processes (one per core) or ray; auto chooses between the first two.")
+    ] = "auto",
+    ray_address: Annotated[
+        str | None, typer.Option("--ray-address", help="A Ray cluster that runs already; else one is started here.")
+    ] = None,
+    store: StoreOption = Path("runs"),
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    report: Annotated[Path | None, typer.Option("--report", help="Also write the page here.")] = None,
+    json_: JsonOption = False,
+) -> None:
+    """A phase diagram: an experiment over a grid of fields, as one thing that survives anything."""
+    from grokscope.spec import parse_assignment
+    from grokscope.sweep import diagram as diagrams
+    from grokscope.terminal import print_diagram, print_estimate
+
+    if (experiment is None) == (resume is None):
+        raise BadInput("sweep takes an experiment, or --resume SWEEP; grokscope ls sweeps names those there are.")
+    if resume is not None or experiment is None:
+        asked = None if engine == "auto" else engine
+        found = _unless_interrupted(diagrams.go_on, resume, go_on=GO_ON, store=store, engine=asked)
+    else:
+        overrides = dict(parse_assignment(text) for text in set_ or [])
+        if plan:
+            planned = diagrams.make_sweep(experiment, over or [], members, overrides, measure or ())
+            cost = diagrams.estimate(planned, engine, device, refine)  # type: ignore[arg-type]
+            print(json.dumps(cost.to_dict())) if json_ else print_estimate(cost, refine)
+            return
+        found = _unless_interrupted(
+            diagrams.sweep,
+            experiment,
+            over or [],
+            members,
+            go_on=GO_ON,
+            overrides=overrides,
+            measures=measure or (),
+            refine=refine,
+            store=store,
+            engine=engine,
+            device=device,
+            ray_address=ray_address,
+            command=shlex.join(["grokscope", *sys.argv[1:]]),
+        )
+    if report is not None:
+        found.report(report)
+    print(json.dumps(found.summary())) if json_ else print_diagram(found)
+    if any(row.label == "failed" for row in found.rows):
+        raise typer.Exit(1)
+
+
+@app.command()
 def ls(
     what: Annotated[
-        str, typer.Argument(help="runs, experiments, tasks, models, optimizers, interventions, measures or papers.")
+        str, typer.Argument(help="runs, sweeps, experiments, tasks, models, optimizers, interventions, measures or papers.")
     ] = "runs",
     store: StoreOption = Path("runs"),
     json_: JsonOption = False,
@@ -263,15 +336,18 @@ def _keep(result: Any, out: Path | None) -> None:
             raise BadInput(f"cannot write {out} ({error.strerror}); choose another with --out FILE.") from None
 
 
+GO_ON = "grokscope sweep --resume"
+
+
 class _Interrupted(Exception):
-    """Ctrl-C, past the command-line library, which would swallow the run's name."""
+    """Ctrl-C, past the command-line library, which would swallow the command that goes on."""
 
 
-def _unless_interrupted(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _unless_interrupted(call: Callable[..., Any], *args: Any, go_on: str = "grokscope resume", **kwargs: Any) -> Any:
     try:
         return call(*args, **kwargs)
     except KeyboardInterrupt as error:
-        raise _Interrupted(str(error)) from None
+        raise _Interrupted(f"{go_on} {error}" if str(error) else "") from None
 
 
 def _finish(done: Any, report: Path | None, as_json: bool) -> None:
@@ -297,7 +373,7 @@ def main() -> None:
     except RunFailed as error:
         _fail(str(error), 1)
     except (KeyboardInterrupt, typer.Abort, _Interrupted) as error:
-        _fail(f"interrupted; grokscope resume {error} continues it." if str(error) else "interrupted.", 130)
+        _fail(f"interrupted; {error} continues it." if str(error) else "interrupted.", 130)
     except BrokenPipeError:
         sys.exit(0)
     except Exception as error:

@@ -6,9 +6,10 @@ from typing import Any
 import pandas as pd
 
 from grokscope.catalog import EXPERIMENTS, find_experiment
+from grokscope.curves import CURVES, Curve
 from grokscope.errors import BadInput, nearest
 from grokscope.interventions import INTERVENTIONS
-from grokscope.measures import MEASURES
+from grokscope.measures import MEASURES, Measure
 from grokscope.models import MODELS
 from grokscope.optim import OPTIMIZERS
 from grokscope.papers import PAPERS
@@ -16,9 +17,10 @@ from grokscope.record import Record
 from grokscope.sources import BIBLIOGRAPHY, Source
 from grokscope.spec import Spec
 from grokscope.store import Store
+from grokscope.sweep.folder import SweepFolder, list_sweeps
 from grokscope.tasks import TASKS
 
-THINGS = ("runs", "experiments", "tasks", "models", "optimizers", "interventions", "measures", "papers")
+THINGS = ("runs", "sweeps", "experiments", "tasks", "models", "optimizers", "interventions", "measures", "papers")
 
 
 def list_things(what: str, store: Path) -> list[dict[str, Any]]:
@@ -29,10 +31,13 @@ def list_things(what: str, store: Path) -> list[dict[str, Any]]:
     """
     if what == "runs":
         return [_run(folder) for folder in Store(store)]
+    if what == "sweeps":
+        return [_sweep(folder) for folder in list_sweeps(store)]
     if what == "experiments":
         return [{"name": e.name, "about": e.about, "task": e.task.symbol, "hash": e.hash()} for e in EXPERIMENTS]
     if what == "measures":
-        return [row for measure in MEASURES for row in _measure(measure)]
+        watching: tuple[type[Measure] | type[Curve], ...] = (*MEASURES, *CURVES)
+        return [row for seen in watching for row in _quantities(seen)]
     if what == "papers":
         return [_paper(paper.__name__.rsplit(".", 1)[-1], paper.EXPERIMENT.name) for paper in PAPERS]
     families: dict[str, tuple[type[Spec], ...]] = {"tasks": TASKS, "models": MODELS, "optimizers": OPTIMIZERS}
@@ -109,20 +114,22 @@ def _spec(cls: type[Spec]) -> dict[str, Any]:
     return {"name": cls.kind, "about": (cls.__doc__ or "").split("\n")[0], "fields": fields}
 
 
-def _measure(measure: Any) -> list[dict[str, Any]]:
+def _quantities(seen: type[Measure] | type[Curve]) -> list[dict[str, Any]]:
+    """One row per quantity; a curve needs series of the trace and costs no forward pass."""
+    needs = [f"series {key}" for key in seen.reads] if issubclass(seen, Curve) else sorted(seen.needs)
     return [
         {
             "name": q.key,
-            "measure": measure.kind,
+            "measure": seen.kind,
             "about": q.about,
             "unit": q.unit,
             "range": [x if abs(x) != float("inf") else None for x in q.range],
-            "needs": sorted(measure.needs),
-            "cost": measure.cost,
+            "needs": needs,
+            "cost": 0.0 if issubclass(seen, Curve) else seen.cost,
             "hindsight": q.hindsight,
-            "source": "; ".join(str(source) for source in measure.sources) or "elementary",
+            "source": "; ".join(str(source) for source in seen.sources) or "elementary",
         }
-        for q in measure.quantities
+        for q in seen.quantities
     ]
 
 
@@ -134,4 +141,17 @@ def _paper(key: str, experiment: str) -> dict[str, Any]:
         "arxiv": reference.arxiv,
         "year": reference.year,
         "experiment": experiment,
+    }
+
+
+def _sweep(folder: SweepFolder) -> dict[str, Any]:
+    sweep, planned = folder.sweep(), folder.planned()
+    return {
+        "sweep": folder.name,
+        "experiment": sweep.experiment.name,
+        "axes": ", ".join(f"{axis.field} ({len(axis)})" for axis in sweep.axes),
+        "cells": len({cell for cells in planned.values() for cell in cells}),
+        "members": sum(map(len, planned.values())),
+        "ended": sum(len(cells) if folder.finished(run) else folder.ended(run) for run, cells in planned.items()),
+        "status": folder.meta().get("status"),
     }

@@ -12,6 +12,7 @@ import pandas as pd
 from grokscope import checkpoint, machine
 from grokscope.catalog import EXPERIMENTS, find_experiment
 from grokscope.checkpoint import Checkpoint, Corrupt
+from grokscope.curves import read_curves
 from grokscope.errors import BadInput, RunFailed
 from grokscope.experiment import Experiment
 from grokscope.measures import Measure
@@ -33,11 +34,15 @@ class Diverged(BadInput):
 
 
 class Run:
-    """A run in a store. ``run.trace``, ``run.phases()``, ``run.to_pandas()``, ``run.report("page.html")``."""
+    """A run in a store.
+
+    ``run.trace``, ``run.phases()``, ``run.curves()``, ``run.to_pandas()``, ``run.report("page.html")``.
+    """
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self.record = Record.read(folder)
+        self._curves: Trace | None = None
 
     @property
     def name(self) -> str:
@@ -62,6 +67,16 @@ class Run:
     def phases(self) -> list[Phases]:
         """What it means, per member."""
         return self.record.phases
+
+    def curves(self) -> Trace:
+        """What follows from the course of the trace: ``curve/…`` keys at its looks, computed once.
+
+        Values at a step use only looks at or before it, except those declared as hindsight. ``skipped``
+        says which are missing and why; ``grokscope ls measures`` lists them all.
+        """
+        if self._curves is None:
+            self._curves = read_curves(self.trace, self.record.members)
+        return self._curves
 
     def summary(self) -> dict[str, Any]:
         """Labels, events and final values as plain data: what ``--json`` prints."""
@@ -155,8 +170,8 @@ def run(
     each = chosen.members(members) if isinstance(members, int) else chosen.members(overrides=members)
     plan = make_plan(each, engine, device)
     differences = [{"seed": chosen.seed + i} for i in range(len(each))] if isinstance(members, int) else list(members)
-    folder = Store(store).create(chosen.name, chosen.to_dict(), differences)
-    folder.write_meta(**_provenance(chosen, each, plan, command, checkpoint_seconds), status="running")
+    about = provenance(chosen, each, plan, command, checkpoint_seconds)
+    folder = Store(store).create(chosen.name, chosen.to_dict(), differences, about | {"status": "running"})
     jobs = [_job(folder, plan, i, each, checkpoint_seconds) for i in range(len(plan.lanes))]
     with _bar(progress, chosen, len(each)) as reporter, folder.writer() as writer:
         outcome = drive(folder, writer, plan, jobs, chosen, reporter)
@@ -282,10 +297,10 @@ def _result(folder: RunFolder, outcome: Outcome) -> Run:
     return Run(folder)
 
 
-def _provenance(
+def provenance(
     experiment: Experiment, each: Sequence[Experiment], plan: Plan, command: str, checkpoint_seconds: float
 ) -> dict[str, Any]:
-    """What was run, with what, on what."""
+    """What is run, with what, on what: the beginning of a run's ``meta.json``."""
     split = each[0].task.divide(each[0].seeds)
     return {
         "experiment": experiment.name,

@@ -22,6 +22,7 @@ There is one writer, so no lock is ever waited for; readers open read-only and s
 import json
 import math
 import secrets
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -65,17 +66,42 @@ class Store:
     def __init__(self, root: str | Path = "runs") -> None:
         self.root = Path(root)
 
-    def create(self, name: str, experiment: Mapping[str, Any], members: Iterable[Mapping[str, Any]]) -> "RunFolder":
-        """A new run's folder, with its experiment written.
+    def create(
+        self,
+        name: str,
+        experiment: Mapping[str, Any],
+        members: Iterable[Mapping[str, Any]],
+        meta: Mapping[str, Any] | None = None,
+    ) -> "RunFolder":
+        """A new run's folder, with its experiment and what is known beforehand written: all of it or nothing.
+
+        The folder is called as its ``name`` and a new id.
 
         Raises:
             BadInput: the store cannot be written.
         """
-        folder = self.root / f"{name}-{secrets.token_hex(3)}"
+        return self.put(f"{name}-{secrets.token_hex(3)}", experiment, members, meta or {})
+
+    def put(
+        self,
+        folder_name: str,
+        experiment: Mapping[str, Any],
+        members: Iterable[Mapping[str, Any]],
+        meta: Mapping[str, Any],
+    ) -> "RunFolder":
+        """A new run's folder of a given name, as :meth:`create` makes it.
+
+        Raises:
+            BadInput: the store cannot be written.
+        """
+        folder, part = self.root / folder_name, self.root / f".{folder_name}.part"
         try:
-            folder.mkdir(parents=True)
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
             text = dump_yaml({"experiment": dict(experiment), "members": [dict(m) for m in members]})
-            (folder / "experiment.yaml").write_text(text, encoding="utf-8")
+            (part / "experiment.yaml").write_text(text, encoding="utf-8")
+            RunFolder(part).write_meta(**meta)
+            part.rename(folder)
         except OSError as error:
             raise BadInput(
                 f"cannot write the store {str(self.root)!r} ({error.strerror}); choose another with --store DIR."
@@ -103,7 +129,7 @@ class Store:
     def __iter__(self) -> Iterator["RunFolder"]:
         """Runs, oldest first by name of folder's creation time."""
         if self.root.is_dir():
-            found = [p for p in self.root.iterdir() if (p / "experiment.yaml").is_file()]
+            found = [p for p in self.root.iterdir() if p.name[0] != "." and (p / "experiment.yaml").is_file()]
             for path in sorted(found, key=lambda p: (p / "experiment.yaml").stat().st_mtime):
                 yield RunFolder(path)
 

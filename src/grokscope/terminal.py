@@ -12,6 +12,7 @@ from rich.text import Text
 from grokscope.doctor import Check
 from grokscope.record import Record
 from grokscope.store import RunFolder
+from grokscope.sweep.diagram import Diagram, Estimate
 
 STYLES = {"grokking": "green", "comprehension": "green", "memorization": "yellow", "confusion": "red"}
 
@@ -58,6 +59,53 @@ def print_run(record: Record, folder: RunFolder) -> None:
         f"cost    {summary['seconds']:.1f} s{cost}{share} · {plan.get('engine')}: {plan.get('why')}", highlight=False
     )
     console.print(f"run     {folder.path}", highlight=False, soft_wrap=True)
+
+
+def print_estimate(cost: Estimate, refine: bool) -> None:
+    """What a sweep would cost, before it is run."""
+    console = Console()
+    first = " in its first round" if refine else ""
+    console.print(f"{cost.cells:,} cells, {cost.members:,} members in {cost.batches:,} batches{first}", highlight=False)
+    lane = f"lanes of up to {cost.lane}" if cost.lane > 1 else "each member alone"
+    console.print(
+        f"{lane}; a step takes {cost.ms_per_step:.3g} ms a member; {cost.bytes_per_lane / 1e6:,.0f} MB for each of "
+        f"{cost.workers} worker{'s' * (cost.workers != 1)}",
+        highlight=False,
+    )
+    console.print(f"at most {_duration(cost.seconds_at_most)}, if every member runs to its budget", highlight=False)
+
+
+def print_diagram(found: Diagram) -> None:
+    """The sentence, the failed members, where it lies; a grid of letters where there are two axes."""
+    console = Console()
+    console.print(Text(found.sentence(), style="bold"))
+    shape, cells = found.sweep.shape, found.cells()
+    if len(shape) == 2 and shape[1] <= 60:
+        rows, columns = found.sweep.axes
+        for i in range(shape[0]):
+            line = Text(f"{_cell(rows.values[i]):>10}  ")
+            for j in range(shape[1]):
+                one = cells.get((i, j))
+                mark = "· " if one is None else f"{one.label[0]}{'?' if one.disagreement else ' '}"
+                line.append(mark, style="" if one is None else STYLES.get(one.label, ""))
+            console.print(line)
+        ends = f"{_cell(columns.values[0])} … {_cell(columns.values[-1])}"
+        console.print(f"rows    {rows.field}\ncolumns {columns.field}, {ends}", highlight=False)
+        console.print("c confusion  m memorization  g grokking  ? its members disagree  · left out", highlight=False)
+    for one in found.summary()["failed"]:
+        where = ", ".join(f"{field}={value}" for field, value in one["cell"].items())
+        console.print(f"{where}, seed {one['seed']}: {one['note']}", highlight=False)
+    told = found.summary()
+    console.print(f"cost    {told['seconds']:.1f} s · engine {told['engine']}", highlight=False)
+    if told["status"] != "finished":
+        console.print(f"status  {told['status']}: grokscope sweep --resume {found.name} goes on", highlight=False)
+    console.print(f"sweep   {found.path}", highlight=False, soft_wrap=True)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def print_listing(what: str, rows: Sequence[dict[str, Any]], store: Path) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from grokscope.phases.anomalies import Anomaly, find_anomalies
 from grokscope.phases.events import EventRule, Events, find_events, first_sustained
 from grokscope.phases.labels import LABELS, LabelRule, label
+from grokscope.phases.regimes import REGIMES, RegimeRule, regime
 from grokscope.phases.segments import Segment, find_segments
 from grokscope.trace import Trace
 
@@ -48,11 +49,13 @@ def read_phases(
 
 __all__ = [
     "LABELS",
+    "REGIMES",
     "Anomaly",
     "EventRule",
     "Events",
     "LabelRule",
     "Phases",
+    "RegimeRule",
     "Segment",
     "find_anomalies",
     "find_events",
@@ -60,4 +63,5 @@ __all__ = [
     "first_sustained",
     "label",
     "read_phases",
+    "regime",
 ]

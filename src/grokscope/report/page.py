@@ -16,6 +16,7 @@ from grokscope.errors import BadInput
 from grokscope.record import Record
 from grokscope.report import look, panels, spectrum, story, tables
 from grokscope.report.curves import axis_offset, representative
+from grokscope.report.derived import derived
 from grokscope.report.figures import svg_of_run
 from grokscope.sources import bibtex
 from grokscope.spec import dump_yaml
@@ -58,6 +59,7 @@ def render(record: Record) -> str:
         said=story.sentences(record, member),
         status=story.status(record),
         panels=drawn,
+        derived=None if member is None else derived(record, member),
         static=Markup(svg_of_run(record, heading=False)) if drawn else "",
         fields=[tables.SHORT_FIELDS.get(f, f) for f in record.differing],
         rows=tables.member_rows(record),

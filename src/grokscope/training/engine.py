@@ -103,13 +103,7 @@ def make_plan(experiments: Sequence[Experiment], engine: EngineName = "auto", de
 
 
 def _divided(experiments: Sequence[Experiment], engine: EngineName, where: str) -> Plan:
-    each, free = member_bytes(experiments[0], where), USE_OF_FREE_MEMORY * free_bytes(where)
-    room = int(free // each)
-    if room < 1:
-        raise BadInput(
-            f"one member of {experiments[0].name} needs about {each / 1e9:.1f} GB and {free / 1e9:.1f} GB may be used; "
-            f"take a smaller model or modulus, or --set batch_size."
-        )
+    each, room = room_for(experiments[0], where)
     if engine == "auto":
         return _measured(experiments, where, each, room)
     if engine == "stacked":
@@ -121,6 +115,21 @@ def _divided(experiments: Sequence[Experiment], engine: EngineName, where: str) 
     return Plan("looped", _lanes(experiments, 1), 1, on, where, "asked for", each)
 
 
+def room_for(experiment: Experiment, where: str) -> tuple[int, int]:
+    """Bytes that one member needs, and how many members may be held at once.
+
+    Raises:
+        BadInput: not even one.
+    """
+    each, free = member_bytes(experiment, where), USE_OF_FREE_MEMORY * free_bytes(where)
+    if each > free:
+        raise BadInput(
+            f"one member of {experiment.name} needs about {each / 1e9:.1f} GB and {free / 1e9:.1f} GB may be used; "
+            f"take a smaller model or modulus, or --set batch_size."
+        )
+    return each, int(free // each)
+
+
 def _measured(experiments: Sequence[Experiment], where: str, each: int, room: int) -> Plan:
     count = len(experiments)
     if where != "cpu":
@@ -129,6 +138,23 @@ def _measured(experiments: Sequence[Experiment], where: str, each: int, room: in
     if count == 1:
         on, why = _best_threads(experiments[0])
         return Plan("looped", ((0,),), 1, on, where, why, each)
+    width, milliseconds, why = best_width(experiments, room)
+    seconds = count * experiments[0].budget * milliseconds / 1e3
+    workers = min(cores(), count, max(1, room // width)) if seconds > POOL_SECONDS else 1
+    lanes = _lanes(experiments, min(width, -(-count // workers)))
+    workers = min(workers, len(lanes))
+    if workers > 1:
+        return Plan("pooled", lanes, workers, 1, where, f"{why}, {workers} cores", each)
+    return Plan("stacked" if width > 1 else "looped", lanes, 1, 1, where, why, each)
+
+
+def best_width(experiments: Sequence[Experiment], room: int) -> tuple[int, float, str]:
+    """How many of these members should take their steps together on a CPU, ms of a step and member, and why.
+
+    Args:
+        experiments: of one shape; those that train on equally many rows are tried.
+        room: how many fit in memory.
+    """
     alone = step_milliseconds(experiments[:1])
     width, milliseconds, why = 1, alone, f"a step takes {alone:.2g} ms"
     same = max(by_train_size(experiments), key=len)
@@ -139,13 +165,7 @@ def _measured(experiments: Sequence[Experiment], where: str, each: int, room: in
                 width, milliseconds = wide, took
     if width > 1:
         why += f" alone and {milliseconds:.2g} ms a member in lanes of {width}"
-    seconds = count * experiments[0].budget * milliseconds / 1e3
-    workers = min(cores(), count, max(1, room // width)) if seconds > POOL_SECONDS else 1
-    lanes = _lanes(experiments, min(width, -(-count // workers)))
-    workers = min(workers, len(lanes))
-    if workers > 1:
-        return Plan("pooled", lanes, workers, 1, where, f"{why}, {workers} cores", each)
-    return Plan("stacked" if width > 1 else "looped", lanes, 1, 1, where, why, each)
+    return width, milliseconds, why
 
 
 def by_train_size(experiments: Sequence[Experiment]) -> list[list[int]]:

@@ -1,0 +1,1 @@
+"""Grids and their borders over experiments: one diagram, many runs."""
