@@ -302,6 +302,21 @@ BIBLIOGRAPHY: dict[str, Reference] = {
             "2308.12108",
         ),
         Reference(
+            "vehtari2019rank",
+            "Vehtari, Aki and Gelman, Andrew and Simpson, Daniel and Carpenter, Bob and Bürkner, Paul-Christian",
+            2019,
+            "Rank-normalization, folding, and localization: An improved R-hat for assessing convergence of MCMC",
+            "1903.08008",
+            "Bayesian Analysis 16(2)",
+        ),
+        Reference(
+            "yao2019pyhessian",
+            "Yao, Zhewei and Gholami, Amir and Keutzer, Kurt and Mahoney, Michael W.",
+            2019,
+            "PyHessian: Neural Networks Through the Lens of the Hessian",
+            "1912.07145",
+        ),
+        Reference(
             "mccandlish2018empirical",
             "McCandlish, Sam and Kaplan, Jared and Amodei, Dario and OpenAI Dota Team",
             2018,
@@ -372,6 +387,55 @@ BIBLIOGRAPHY: dict[str, Reference] = {
             2007,
             "Power-law distributions in empirical data",
             "0706.1062",
+            "SIAM Review 51(4), 2009",
+        ),
+        Reference(
+            "prakash2025grokking",
+            "Prakash, Hari K. and Martin, Charles H.",
+            2025,
+            "Grokking and Generalization Collapse: Insights from HTSR theory",
+            "2506.04434",
+        ),
+        Reference(
+            "golwala2026ildr",
+            "Golwala, Shreel",
+            2026,
+            "ILDR: Geometric Early Detection of Grokking",
+            "2604.20923",
+        ),
+        Reference(
+            "howe2026capability",
+            "Howe, Gunner Levi",
+            2026,
+            "Capability Emergence Can Be Forecast: Per-Seed, In Advance, With Calibrated Intervals, Certified False "
+            "Alarms, and a Blind Pre-Registered Gate",
+            "2609.19000",
+        ),
+        Reference(
+            "truong2026what",
+            "Truong, Xuan Khanh",
+            2026,
+            "What Does the Weight Norm Control in Grokking? Logit-Scale Mediation under Cross-Entropy",
+            "2606.18465",
+        ),
+        Reference(
+            "fort2020deep",
+            "Fort, Stanislav and Dziugaite, Gintare Karolina and Paul, Mansheej and Kharaghani, Sepideh and "
+            "Roy, Daniel M. and Ganguli, Surya",
+            2020,
+            "Deep learning versus kernel learning: an empirical study of loss landscape geometry and the time "
+            "evolution of the Neural Tangent Kernel",
+            "2010.15110",
+            "NeurIPS 2020",
+        ),
+        Reference(
+            "lee2019wide",
+            "Lee, Jaehoon and Xiao, Lechao and Schoenholz, Samuel S. and Bahri, Yasaman and Novak, Roman and "
+            "Sohl-Dickstein, Jascha and Pennington, Jeffrey",
+            2019,
+            "Wide Neural Networks of Any Depth Evolve as Linear Models Under Gradient Descent",
+            "1902.06720",
+            "NeurIPS 2019",
         ),
     )
 }

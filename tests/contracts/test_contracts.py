@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.flow.small import small
 
 from grokscope.measures import MEASURES, Measure, Snapshot
 from grokscope.models import MLP, MODELS, MixtureTransformer, Model, Transformer
@@ -18,8 +19,9 @@ from grokscope.tasks import TASKS, ModularArithmetic, PermutationGroup, Task, Tw
 from grokscope.tasks.groups import SYMBOLS
 from grokscope.tasks.modular import OPERATIONS
 from grokscope.testing import check_detector, check_measure, check_model, check_optimizer, check_task
+from grokscope.testing.base import same_values
 from grokscope.testing.measure import small_snapshot
-from grokscope.training.members import flatten, point
+from grokscope.training.members import Lane, flatten, point
 
 POWER = Transformer(
     layers=2,
@@ -124,3 +126,22 @@ def test_detector() -> None:
 )
 def test_every_registered_class_is_checked_here(family: Sequence[type[Spec]], samples: Sequence[Spec]) -> None:
     assert {type(sample) for sample in samples} == set(family)
+
+
+@pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.kind)
+def test_a_member_among_others_is_seen_as_if_it_were_alone(measure: type[Measure]) -> None:
+    """Lifted over members: each look at a stacked lane is the look at a lane of that member."""
+    model = {"kind": "moe", "width": 8, "heads": 2, "hidden": 4, "experts": 3, "layers": 2}
+    experiment = small(**({"model": model} if "routers" in measure.needs else {"model.layers": 1}))
+    members = list(enumerate(experiment.members(overrides=[{"seed": 3}, {"seed": 4}, {"seed": 5}])))
+    together = Lane(members)
+    together.step()
+    for s in (2, 0):
+        alone = Lane([members[s]])
+        alone.theta_SP.copy_(together.theta_SP[s])
+        looks = [together.snapshot(s, together.theta_SP[s], 1), alone.snapshot(0, alone.theta_SP[0], 1)]
+        for look in looks:
+            look.final = look
+        first, second = (measure()(look) for look in looks)
+        assert first
+        assert same_values(first, second)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from grokscope.measures import Snapshot, causal, lens, subnetwork
+from grokscope.measures import Snapshot, causal, hooks, lens, subnetwork
 from grokscope.measures.causal import LayerAblation
 from grokscope.measures.subnetwork import ActiveSubnetwork
 from grokscope.models import MLP, Transformer
@@ -94,10 +94,10 @@ def _hooks(module: nn.Module) -> int:
 
 def test_a_name_is_tried_before_a_regular_expression() -> None:
     module = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.ReLU(), nn.Linear(2, 2)))
-    assert causal.matching(module, "1") == ["1"]
-    assert causal.matching(module, "1.0") == ["1.0"]
-    assert causal.matching(module, r"1\..") == ["1.0", "1.1"]
-    assert causal.matching(module, ".*") == ["0", "1", "1.0", "1.1"]
+    assert hooks.matching(module, "1") == ["1"]
+    assert hooks.matching(module, "1.0") == ["1.0"]
+    assert hooks.matching(module, r"1\..") == ["1.0", "1.1"]
+    assert hooks.matching(module, ".*") == ["0", "1", "1.0", "1.1"]
 
 
 @pytest.mark.parametrize("wrong", ["layers", "1.", "(", "2"])
@@ -105,7 +105,7 @@ def test_a_name_that_fits_nothing_is_an_error_everywhere(wrong: str) -> None:
     module, x = nn.Sequential(nn.Linear(4, 3), nn.ReLU()), _noise(5, 4, dtype=torch.float32)
     calls = [
         lambda: causal.patched(module, x, x, wrong),
-        lambda: causal.captured(module, wrong, x),
+        lambda: hooks.captured(module, wrong, x),
         lambda: causal.tracing_strength(module, x, x, wrong),
         lambda: causal.unit_effects(module, x, wrong, torch.sum),
         lambda: subnetwork.subnetwork(module, x, wrong, torch.tensor([0])),
@@ -138,8 +138,8 @@ def test_hooks_are_gone_and_modes_restored_after_errors() -> None:
         with pytest.raises((RuntimeError, TypeError)):
             causal.ablated(module, (wrong,), "3", "zero")
     with pytest.raises(ZeroDivisionError):
-        causal.run(module, x, {"0": lambda out, _: 1 / 0})
-    with pytest.raises(ValueError, match="no submodule"), causal.edited(module, {"0": lambda o, _: o, "9": None}):
+        hooks.run(module, x, {"0": lambda out, _: 1 / 0})
+    with pytest.raises(ValueError, match="no submodule"), hooks.edited(module, {"0": lambda o, _: o, "9": None}):
         raise AssertionError
     assert not _hooks(module)
     assert modes == [part.training for part in module.modules()]
@@ -152,13 +152,13 @@ def test_hooks_are_gone_and_modes_restored_after_errors() -> None:
 def test_dropout_and_running_means_are_left_alone() -> None:
     module = _filled(nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 3)))
     before, x = copy.deepcopy(module.state_dict()), _noise(8, 4)
-    assert torch.equal(causal.run(module, x), causal.run(module, x))
+    assert torch.equal(hooks.run(module, x), hooks.run(module, x))
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
 
 def test_copies_do_not_change_when_a_later_layer_works_in_place() -> None:
     module, x = _cnn(), _noise(3, 1, 4, 4)
-    (seen,) = causal.captured(module, r"0\.0", x)["0.0"]
+    (seen,) = hooks.captured(module, r"0\.0", x)["0.0"]
     with torch.no_grad():
         torch.testing.assert_close(seen, module[0][0](x))
     assert (seen < 0).any()
@@ -179,21 +179,21 @@ def test_outputs_that_are_no_tensors_are_refused() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_patching_the_only_carrier_gives_the_other_inputs_output(kind: str, dtype: torch.dtype) -> None:
     network, x, y, name = _any(kind, dtype)
-    torch.testing.assert_close(causal.patched(network, x, y, name), causal.run(network, y), rtol=0, atol=0)
-    torch.testing.assert_close(causal.patched(network, x, x, name), causal.run(network, x), rtol=0, atol=0)
-    assert not torch.equal(causal.run(network, x), causal.run(network, y))
+    torch.testing.assert_close(causal.patched(network, x, y, name), hooks.run(network, y), rtol=0, atol=0)
+    torch.testing.assert_close(causal.patched(network, x, x, name), hooks.run(network, x), rtol=0, atol=0)
+    assert not torch.equal(hooks.run(network, x), hooks.run(network, y))
     assert causal.tracing_strength(network, x, x, name) == 0.0
-    moved = causal.changed(causal.run(network, x), causal.run(network, y))
+    moved = causal.changed(hooks.run(network, x), hooks.run(network, y))
     assert causal.tracing_strength(network, x, y, name) == moved
 
 
 def test_patching_what_nothing_reads_changes_nothing() -> None:
     module, x, y = _filled(_Branches()), _noise(20, 4), _noise(20, 4, seed=1)
-    assert torch.equal(causal.patched(module, x, y, "idle"), causal.run(module, x))
+    assert torch.equal(causal.patched(module, x, y, "idle"), hooks.run(module, x))
     assert causal.tracing_strength(module, x, y, "idle") == 0.0
-    torch.testing.assert_close(causal.patched(module, x, y, "right"), causal.run(module, y))
+    torch.testing.assert_close(causal.patched(module, x, y, "right"), hooks.run(module, y))
     for how in ("mean", "zero", "resample"):
-        assert torch.equal(causal.ablated(module, x, "idle", how), causal.run(module, x))
+        assert torch.equal(causal.ablated(module, x, "idle", how), hooks.run(module, x))
 
 
 def test_a_part_of_an_output_is_patched_alone() -> None:
@@ -202,7 +202,7 @@ def test_a_part_of_an_output_is_patched_alone() -> None:
         h, other = module[:2](x), module[:2](y)
         h[:, [2, 5]] = other[:, [2, 5]]
         want = module[2:](h)
-    torch.testing.assert_close(causal.patched(module, x, y, "1", causal.units([2, 5])), want)
+    torch.testing.assert_close(causal.patched(module, x, y, "1", hooks.units([2, 5])), want)
 
 
 def test_two_halves_of_a_circuit_move_a_prediction_only_together() -> None:
@@ -221,7 +221,7 @@ def test_two_halves_of_a_circuit_move_a_prediction_only_together() -> None:
         layer.weight.copy_(torch.eye(2))
         read.weight.fill_(1.0)
     x = torch.tensor(list(itertools.product([-1.0, 1.0], repeat=2)))
-    for at, want in ((causal.units([0]), 1.0), (causal.units([1]), 1.0), (..., 0.0)):
+    for at, want in ((hooks.units([0]), 1.0), (hooks.units([1]), 1.0), (..., 0.0)):
         assert causal.tracing_strength(_Xor(), x, -x, "layer", at) == want
 
 
@@ -251,15 +251,15 @@ def test_zero_ablation_deletes_the_weights_that_read_the_neurons(dtype: torch.dt
     deleted = copy.deepcopy(module)
     with torch.no_grad():
         deleted[2].weight[:, [1, 4]] = 0
-    got = causal.ablated(module, x, "1", "zero", causal.units([1, 4]))
+    got = causal.ablated(module, x, "1", "zero", hooks.units([1, 4]))
     torch.testing.assert_close(got, deleted(x).detach(), rtol=CLOSE[dtype], atol=CLOSE[dtype])
-    assert not torch.allclose(got, causal.run(module, x))
+    assert not torch.allclose(got, hooks.run(module, x))
     network, x, _, _ = _any("cnn", dtype)
     deleted = copy.deepcopy(network)
     with torch.no_grad():
         deleted[0][0].weight[2] = 0
         deleted[0][0].bias[2] = 0
-    got = causal.ablated(network, x, "0", "zero", causal.units([2], 1))
+    got = causal.ablated(network, x, "0", "zero", hooks.units([2], 1))
     torch.testing.assert_close(got, deleted(x).detach(), rtol=CLOSE[dtype], atol=CLOSE[dtype])
 
 
@@ -273,16 +273,16 @@ def test_zero_ablation_of_our_neurons_deletes_their_weights(norm: str, dtype: to
         deleted = copy.deepcopy(network)
         with torch.no_grad():
             deleted.blocks[block].W_out[neurons] = 0
-        got = causal.ablated(network, tokens, f"blocks.{block}.neurons", "zero", causal.units(neurons))
+        got = causal.ablated(network, tokens, f"blocks.{block}.neurons", "zero", hooks.units(neurons))
         torch.testing.assert_close(got, deleted(tokens).detach(), rtol=CLOSE[dtype], atol=CLOSE[dtype])
-        assert not torch.equal(got, causal.run(network, tokens))
+        assert not torch.equal(got, hooks.run(network, tokens))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_without_the_only_carrier_rows_are_alike_or_anothers(kind: str, dtype: torch.dtype) -> None:
     network, x, _, name = _any(kind, dtype)
-    whole = causal.run(network, x)
+    whole = hooks.run(network, x)
     for how in ("mean", "zero"):
         without = causal.ablated(network, x, name, how)
         torch.testing.assert_close(without, without[:1].expand_as(without), rtol=CLOSE[dtype], atol=CLOSE[dtype])
@@ -305,7 +305,7 @@ def test_the_mean_is_that_of_the_reference_at_each_position() -> None:
             got = causal.ablated(module, x, "1", "mean", reference=reference)
             torch.testing.assert_close(got, module[2](mean).expand(6, 3, 2), rtol=1e-10, atol=1e-10)
     drawn = causal.ablated(module, x, "1", "resample", reference=y, seed=1)
-    every = causal.run(module, y)
+    every = hooks.run(module, y)
     assert all(any(torch.allclose(row, one) for one in every) for row in drawn)
 
 
@@ -326,7 +326,7 @@ def test_a_constant_part_is_its_mean_and_not_zero() -> None:
     with torch.no_grad():
         module[0].weight.zero_()
         module[0].bias.fill_(1.0)
-    whole = causal.run(module, x)
+    whole = hooks.run(module, x)
     torch.testing.assert_close(causal.ablated(module, x, "1", "mean"), whole, rtol=EXACT, atol=EXACT)
     torch.testing.assert_close(causal.ablated(module, x, "1", "resample"), whole, rtol=EXACT, atol=EXACT)
     assert not torch.allclose(causal.ablated(module, x, "1", "zero"), whole)
@@ -359,7 +359,7 @@ def test_a_module_that_is_called_twice_gets_each_calls_value() -> None:
             return self.map(torch.tanh(self.map(x)))
 
     module, x, y = _filled(_Twice()), _noise(6, 4), _noise(6, 4, seed=1)
-    first, second = causal.captured(module, "map", y)["map"]
+    first, second = hooks.captured(module, "map", y)["map"]
     with torch.no_grad():
         torch.testing.assert_close(first, module.map(y))
         torch.testing.assert_close(second, module(y))
@@ -418,7 +418,7 @@ def test_the_lens_at_the_last_layer_is_the_networks_logits(layers: int, dtype: t
     network = model.build(ADD, Seeds(0).generator("init")).to(dtype)
     tokens = model.encode(ADD, ADD.table).tokens_NL
     got = lens.lens(network, tokens, "norm_final", lambda x: x @ network.W_U)["norm_final"]
-    torch.testing.assert_close(got, causal.run(network, tokens), rtol=CLOSE[dtype], atol=CLOSE[dtype])
+    torch.testing.assert_close(got, hooks.run(network, tokens), rtol=CLOSE[dtype], atol=CLOSE[dtype])
 
 
 def test_the_lens_of_any_module() -> None:
@@ -436,7 +436,7 @@ def test_the_lens_of_any_module() -> None:
     module, x = _filled(_Residual()), _noise(7, 4)
     seen = lens.lens(module, x, r"blocks\.\d", module.head, module.norm)
     assert list(seen) == ["blocks.0", "blocks.1", "blocks.2"]
-    assert torch.equal(seen["blocks.2"], causal.run(module, x))
+    assert torch.equal(seen["blocks.2"], hooks.run(module, x))
     with torch.no_grad():
         torch.testing.assert_close(seen["blocks.0"], module.head(module.norm(module.blocks[0](x))))
     assert not any(logits.requires_grad for logits in seen.values())
@@ -482,7 +482,7 @@ def _parity(dense: int = 0, scale: float = 1e-4) -> tuple[nn.Module, Tensor, Ten
 @pytest.mark.parametrize("dense", [0, 60])
 def test_a_hand_built_parity_network_needs_its_four_neurons(dense: int) -> None:
     module, x, y = _parity(dense)
-    assert torch.equal(causal.run(module, x)[:, 0].sign(), y)
+    assert torch.equal(hooks.run(module, x)[:, 0].sign(), y)
     norms = subnetwork.incoming_norms(module[0].weight)
     with torch.no_grad():
         h, u = module[:2](x), module[2].weight.T
@@ -492,7 +492,7 @@ def test_a_hand_built_parity_network_needs_its_four_neurons(dense: int) -> None:
     assert by_size[4:].tolist() == [1.0] * (dense + 1)
     assert (by_size[:4] < 1).all()
     alone = subnetwork.subnetwork(module, x, "1", subnetwork.largest(norms, 4))
-    assert causal.agreement(causal.run(module, x), alone) == 1.0
+    assert causal.agreement(hooks.run(module, x), alone) == 1.0
     assert torch.equal(alone[:, 0].sign(), y)
 
 
@@ -537,11 +537,11 @@ def test_subnetworks_of_a_convolution_keep_channels(dtype: torch.dtype) -> None:
     network, x, _, _ = _any("cnn", dtype)
     norms = subnetwork.incoming_norms(network[0][0].weight)
     assert norms.shape == (6,)
-    whole = causal.run(network, x)
+    whole = hooks.run(network, x)
     assert torch.equal(subnetwork.subnetwork(network, x, "0", torch.arange(6), 1), whole)
     kept = subnetwork.largest(norms, 4)
     gone = [c for c in range(6) if c not in kept.tolist()]
-    want = causal.ablated(network, x, "0", "zero", causal.units(gone, 1))
+    want = causal.ablated(network, x, "0", "zero", hooks.units(gone, 1))
     assert torch.equal(subnetwork.subnetwork(network, x, "0", kept, 1), want)
     assert subnetwork.agreement_by_size_of(network, x, "0", norms, 1)[-1] == 1.0
 
@@ -612,7 +612,7 @@ def test_layer_ablation_of_an_mlp_leaves_its_constant() -> None:
         constant = look.network(look.encoding.tokens_NL[rows]).mean(0, keepdim=True).expand(len(rows), 1, 7)
         want = look.objective(constant, look.targets_NR[rows]).item()
     assert values["ablation/activations.0/test_loss"] == pytest.approx(want, rel=1e-10)
-    whole = causal.run(look.network, look.encoding.tokens_NL[rows])
+    whole = hooks.run(look.network, look.encoding.tokens_NL[rows])
     assert values["ablation/activations.0/changed"] == causal.changed(whole, constant)
     assert sorted(LayerAblation()(_look(LOOKS[1]))) == [
         f"ablation/blocks.{block}.neurons/{what}" for block in (0, 1) for what in ("changed", "test_loss")

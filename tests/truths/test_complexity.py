@@ -1,7 +1,9 @@
 """Truths for measures/complexity.py, heavy_tails.py, information.py and regions.py."""
 
 import bz2
+import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,6 +62,9 @@ def test_coarse_weights_are_within_half_a_step_and_their_numbers_come_back() -> 
     again = torch.from_numpy(np.frombuffer(found.data, dtype=np.int8)[:35].astype(float)).view(7, 5)
     torch.testing.assert_close(0.25 * again, found.weights[0])
     assert complexity.quantised(torch.tensor([0.26, -0.26]), 0.1).tolist() == [3, -3]
+    for weights, step in ((torch.tensor([torch.nan]), 0.1), (torch.tensor([1e30]), 1e-9), (w, 0.0), (w, math.inf)):
+        with pytest.raises(ValueError, match="step"):
+            complexity.quantised(weights, step)
     assert len(complexity.packed([torch.tensor([300, 1]), torch.tensor([-128 + 1])])) == 5
 
 
@@ -75,6 +80,46 @@ def test_low_rank_takes_as_many_directions_as_the_share_asks_and_only_where_it_i
         )
     assert complexity.low_rank(turns[0], 0.6) is None  # 12 directions of 40 numbers are more than 400
     assert complexity.low_rank(torch.zeros(4, 4), 0.9) is None
+    with pytest.raises(ValueError, match="finite"):
+        complexity.low_rank(torch.full((4, 4), torch.inf), 0.9)
+    again = complexity.low_rank(5 * turns[0] @ w, 0.9)  # scale and turns leave the rank
+    assert again is not None
+    assert again[0].shape == (20, 2)
+    assert again[0].norm().item() == pytest.approx(again[1].norm().item(), rel=1e-9)  # each has √σ
+
+
+def test_packed_numbers_take_the_bytes_of_the_largest_of_their_tensor() -> None:
+    for largest, size in ((127, 1), (128, 2), (2**15, 4), (2**31, 8)):
+        for sign in (1, -1):
+            data = complexity.packed([torch.tensor([sign * largest, 1, 0]), torch.tensor([1])])
+            assert len(data) == 3 * size + 1
+            whole = np.frombuffer(data[: 3 * size], dtype=f"<i{size}")
+            assert whole.tolist() == [sign * largest, 1, 0]
+    assert complexity.packed([torch.zeros(0, dtype=torch.int64)]) == b""
+
+
+def test_empty_files_have_the_sizes_that_are_told() -> None:
+    assert complexity.compressed_sizes(b"") == {"bz2": 14, "lzma": 32, "zlib": 8}
+
+
+def test_steps_fall_by_halves_from_the_first_that_leaves_nothing() -> None:
+    for largest in (0.3, 0.5, 0.51, 1.0, 3.0):
+        steps = list(complexity.steps_from([torch.tensor([0.1, -largest]), torch.zeros(0)], 4))
+        assert len(steps) == 4
+        assert all(a == 2 * b for a, b in zip(steps, steps[1:], strict=False))
+        assert complexity.quantised(torch.tensor([largest]), steps[0]).item() == 0
+        assert complexity.quantised(torch.tensor([largest]), steps[1]).item() == 1
+    assert list(complexity.steps_from([torch.zeros(3)], 2)) == [1.0, 0.5]
+
+
+def test_factors_are_taken_where_they_are_shorter() -> None:
+    w = _random(30, 1) @ _random(1, 30, seed=1)
+    flat, factored = (complexity.coarse([w], 1e-3, share) for share in (1.0, 0.9))
+    assert len(factored.data) < 0.2 * len(flat.data)
+    torch.testing.assert_close(factored.weights[0], w, rtol=0, atol=0.02)
+    found = complexity.description_lengths([w], lambda x: (x[0] - w).abs().max().item(), 0.05)
+    assert found["bz2"].share < 1.0
+    assert found["bz2"].size < 0.5 * _sizes(w, 2.0**-4)["bz2"]
 
 
 def test_the_search_takes_the_coarsest_weights_that_keep_the_loss() -> None:
@@ -115,6 +160,12 @@ def test_a_network_that_needs_its_weights_less_has_a_shorter_description() -> No
 
 def test_the_edge_of_noise_is_that_of_random_matrices() -> None:
     assert heavy_tails.noise_edge(2.0, 50, 50) == 8.0
+    for larger, smaller in ((50, 60), (50, 0)):
+        with pytest.raises(ValueError, match="larger"):
+            heavy_tails.noise_edge(1.0, larger, smaller)
+    for broken in (torch.full((3, 3), torch.nan), torch.tensor([[1.0, torch.inf]]), torch.zeros(0, 4)):
+        with pytest.raises(ValueError, match="finite"):
+            heavy_tails.beyond_edge(broken)
     w = 0.7 * _random(300, 150)
     largest = torch.linalg.eigvalsh(w.T @ w / 300)[-1].item()
     assert largest == pytest.approx(heavy_tails.noise_edge(0.49, 300, 150), rel=0.03)
@@ -142,6 +193,18 @@ def test_a_planted_direction_is_a_spike_and_a_planted_element_is_a_trap() -> Non
     assert heavy_tails.correlation_traps(torch.zeros(5, 5), _stream()) == 0
 
 
+def test_spikes_are_the_eigenvalues_above_the_edge_and_its_margin() -> None:
+    w = _random(30, 60) * torch.linspace(0, 4, 60).exp()  # a spectrum that runs far beyond the edge of noise
+    values = torch.linalg.eigvalsh(w @ w.T / 60)
+    seen = []
+    for margin in (0.0, 1.0, 3.0, 6.0):
+        edge = w.var(correction=0) * (1 + 0.5**0.5) ** 2 * (1 + margin * 30 ** (-2 / 3))
+        seen.append(heavy_tails.beyond_edge(w, margin))
+        assert seen[-1] == int((values > edge).sum())
+    assert seen == sorted(seen, reverse=True)
+    assert len(set(seen)) > 2
+
+
 def test_spikes_and_traps_are_blind_to_scale_and_transposition() -> None:
     w = _random(40, 60) + 0.8
     for other in (5 * w, -w, w.T, w.flip(0)):
@@ -160,6 +223,19 @@ def test_matrices_are_weights_and_stacks_are_taken_apart() -> None:
     assert {n: tuple(w.shape) for n, w in heavy_tails.matrices(module)} == dict.fromkeys(
         ("W", "W_in.0", "W_in.1"), (3, 4)
     )
+
+
+@pytest.mark.parametrize("alpha", [1.5, 2.0, 3.5])
+def test_rounding_is_no_tail(alpha: float) -> None:
+    sizes = torch.arange(1, 13, dtype=torch.float64) ** (-0.5 / (alpha - 1))  # a spectrum whose tail has this exponent
+    turns = [torch.linalg.qr(_random(40, 40, seed=s)).Q for s in (1, 2)]
+    w = turns[0][:, :12] @ torch.diag(sizes) @ turns[1][:12]
+    found = heavy_tails.eigenvalues(w)
+    assert (found > 0).sum() == 12
+    torch.testing.assert_close(found[:12], sizes.square() / 40, rtol=1e-9, atol=0)
+    assert heavy_tails.power_law(found).alpha == pytest.approx(heavy_tails.power_law(sizes.square()).alpha, rel=1e-6)
+    torch.testing.assert_close(heavy_tails.eigenvalues(3 * w.T), 9 * found)
+    assert heavy_tails.eigenvalues(torch.full((3, 4), torch.nan)).isnan().all()
 
 
 @pytest.mark.parametrize("alpha", [1.5, 2.0, 3.5])
@@ -200,6 +276,10 @@ def test_the_fit_is_that_of_a_plain_loop_and_noise_has_a_steep_tail() -> None:
     assert (found.distance, found.alpha, found.xmin) == pytest.approx(best, rel=1e-9)
     assert math.isnan(heavy_tails.power_law(torch.ones(20)).alpha)
     assert math.isnan(heavy_tails.power_law(torch.arange(1.0, 4.0)).alpha)
+    assert heavy_tails.power_law(torch.arange(1.0, 6.0)).tail == 5  # as few as a tail may have
+    assert heavy_tails.power_law(torch.tensor([torch.nan] + [1.0] * 20)).tail == 0
+    padded = heavy_tails.power_law(torch.cat([torch.zeros(9, dtype=torch.float64), values]))
+    assert padded == pytest.approx(found)  # zeros are left out
     noise = heavy_tails.power_law(torch.linalg.svdvals(_random(400, 200)).square())
     heavy = 1 / torch.rand(400, 200, dtype=torch.float64, generator=_stream()) ** 0.8
     assert heavy_tails.power_law(torch.linalg.svdvals(heavy).square()).alpha < 2.5 < 3.5 < noise.alpha
@@ -260,6 +340,9 @@ def test_scores_see_ranks_alone() -> None:
     ties = information.normal_scores(torch.tensor([[0.0], [0.0], [1.0]]))
     want = torch.special.ndtri(torch.tensor([1.5, 1.5, 3.0], dtype=torch.float64) / 4)
     torch.testing.assert_close(ties[:, 0], want)
+    assert (
+        information.normal_scores(torch.tensor([[1.0, torch.nan], [2.0, 1.0]])).isnan().tolist() == [[False, True]] * 2
+    )
     constant = torch.cat([x, torch.ones(200, 1)], 1)
     R = information.correlations(information.normal_scores(constant))
     assert R[3].tolist() == [0.0, 0.0, 0.0, 1.0]
@@ -281,6 +364,29 @@ def test_the_search_finds_what_was_planted() -> None:
     assert again[1].value == pytest.approx(high.value, rel=1e-9)
 
 
+def test_correlations_are_numpys_and_do_not_see_scale_and_place() -> None:
+    x = _random(50, 4) @ _random(4, 4, seed=1)
+    R = information.correlations(x, shrinkage=0.1)
+    want = 0.9 * np.corrcoef(x.numpy(), rowvar=False) + 0.1 * np.eye(4)
+    np.testing.assert_allclose(R.numpy(), want, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(information.correlations(x * torch.arange(1, 5) + 7.0, shrinkage=0.1), R)
+
+
+def test_a_multiplet_has_three_members_and_at_most_as_many_as_are_asked_for() -> None:
+    R = information.correlations(_random(30, 6))
+    low, high = information.extremes(R, largest=4)
+    every = {
+        of: information.o_information(R[list(of)][:, list(of)]).item()
+        for size in (3, 4)
+        for of in itertools.combinations(range(6), size)
+    }
+    assert (low.members, high.members) == (min(every, key=every.__getitem__), max(every, key=every.__getitem__))
+    assert (low.value, high.value) == pytest.approx((min(every.values()), max(every.values())), rel=1e-9)
+    for variables, largest in ((2, 10), (5, 2)):
+        with pytest.raises(ValueError, match="at least 3"):
+            information.extremes(torch.eye(variables), largest)
+
+
 def test_clusters_are_those_that_ward_joins() -> None:
     centres = 10 * _random(4, 3)
     points = centres.repeat_interleave(5, 0) + 0.1 * _random(20, 3, seed=1)
@@ -290,6 +396,22 @@ def test_clusters_are_those_that_ward_joins() -> None:
     line = torch.tensor([[0.0], [1.0], [2.5], [4.6]])
     # unions cost n·m/(n+m)·d²: {0,1} 0.5; then {0,1}+2.5 2.67 against {2.5, 4.6} 2.205
     assert information.ward_clusters(line, 2).tolist() == [0, 0, 1, 1]
+    cloud = _random(12, 3, seed=4)
+    joined = [[i] for i in range(12)]
+    while len(joined) > 1:  # a plain loop over the cost n·m/(n + m)·‖μ − μ'‖² of every union
+        costs = {
+            (i, j): len(a) * len(b) / (len(a) + len(b)) * (cloud[a].mean(0) - cloud[b].mean(0)).square().sum().item()
+            for (i, a), (j, b) in itertools.combinations(enumerate(joined), 2)
+        }
+        i, j = min(costs, key=costs.__getitem__)
+        joined[i] += joined.pop(j)
+        want = [next(k for k, of in enumerate(sorted(joined, key=min)) if p in of) for p in range(12)]
+        assert information.ward_clusters(cloud, len(joined)).tolist() == want
+    for clusters in (0, 21):
+        with pytest.raises(ValueError, match="clusters"):
+            information.ward_clusters(points, clusters)
+    with pytest.raises(ValueError, match="finite"):
+        information.ward_clusters(torch.full((4, 2), torch.nan), 2)
     binned = information.binned(points.T, 4)
     torch.testing.assert_close(binned, points.view(4, 5, 3).mean(1).T)
 
@@ -379,6 +501,10 @@ def test_straightness_is_the_squared_correlation() -> None:
     assert L[0, 1].item() == pytest.approx((r2 + 1) / 2, rel=1e-9)
     assert L[1, 2].item() == pytest.approx(0.5, abs=1e-9)  # (2λ − 1)² has no slope
     assert bool((L == L.T).all())
+    assert ((L >= 0) & (L <= 1)).all()
+    broken = regions.straightness(lambda z: z / 0.0 * 0.0, x)
+    assert broken[0, 1].isnan()
+    assert math.isnan(regions.linear_mapping_number(broken))
     points = _random(10, 3)
     numbers = [
         regions.linear_mapping_number(regions.straightness(lambda z, k=k: torch.sin(k * z), points))
@@ -386,6 +512,10 @@ def test_straightness_is_the_squared_correlation() -> None:
     ]
     assert numbers == sorted(numbers)
     assert numbers[0] == pytest.approx(1.0, abs=0.01)
+    bent = regions.straightness(torch.sin, points)
+    moved = regions.straightness(lambda z: 5.0 - 3.0 * torch.sin(z), points.flip(0))
+    torch.testing.assert_close(moved.flip(0, 1), bent, rtol=1e-9, atol=1e-9)
+    assert regions.linear_mapping_number(moved) == pytest.approx(numbers[1], rel=1e-9)
 
 
 # The measures.
@@ -455,3 +585,10 @@ def test_measures_read_the_networks_own_weights() -> None:
     for name in complexity.COMPRESSORS:
         assert float(after[f"complexity/{name}"]) < 0.5 * float(before[f"complexity/{name}"])
     assert heavy_tails.HeavyTails()(snapshot)["tails/traps_total"] == 0.0
+    with torch.no_grad():
+        snapshot.network.get_parameter("W_E").fill_(torch.nan)
+    diverged = heavy_tails.HeavyTails()(snapshot)
+    assert all(math.isnan(diverged[f"tails/{key}"]) for key in ("spikes/W_E", "traps/W_E", "alpha/W_E", "traps_total"))
+    assert diverged["tails/traps/W_U"] == 0.0
+    assert all(math.isnan(value) for value in complexity.DescriptionLength()(snapshot).values())
+    assert all(math.isnan(value) for value in information.OInformation()(replace(snapshot, _cache={})).values())

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from grokscope.errors import BadInput
 from grokscope.measures import dynamics
 from grokscope.measures.dynamics import LogProbabilityQuantiles, WeightSketch
 from grokscope.seeds import Seeds
@@ -33,6 +34,56 @@ def test_what_is_linear_between_looks_is_interpolated_exactly() -> None:
     np.testing.assert_allclose(dynamics.evenly(steps, 3.0 * steps + 1, 2), 3.0 * np.arange(0, 17, 2) + 1)
     values = _noise(5)
     np.testing.assert_array_equal(dynamics.evenly([0, 3, 6, 9, 12], values, 3), values)
+    assert dynamics.evenly([], [], 2).shape == (0,)
+    with pytest.raises(BadInput, match="spacing"):
+        dynamics.evenly([0, 1], [1.0, 2.0], 0.0)
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_a_diverged_series_has_no_value_and_raises_nothing(broken: float) -> None:
+    steps, values = np.arange(40), np.append(np.ones(39), broken)
+    numbers = [
+        *dynamics.spectral_signature(values),
+        dynamics.oscillation(values),
+        dynamics.autocorrelation(values),
+        dynamics.slope(steps, values),
+        *dynamics.fit_contraction(steps, values),
+        dynamics.angle(values, steps),
+        dynamics.dmd_residual(values),
+        dynamics.dmd_residual(np.full((40, 3), broken)),
+        *dynamics.detrend(values),
+    ]
+    assert np.isnan(numbers).all()
+    assert not np.isfinite(dynamics.plateau_slope(steps, values)) or math.isnan(broken)  # NaN looks are left out
+    assert dynamics.slingshots(np.ones(40), values) == []
+
+
+def test_tensors_of_any_precision_are_series_and_vectors() -> None:
+    values = torch.arange(8.0).bfloat16().requires_grad_()
+    assert dynamics.slope(range(8), values) == 1.0
+    np.testing.assert_array_equal(dynamics.hankel(values, 8)[:, 0], np.arange(7.0, -1.0, -1.0))
+    np.testing.assert_array_equal(dynamics.sketch(values, 4, 0), dynamics.sketch(range(8), 4, 0))
+
+
+def test_no_looks_and_one_look_have_no_value_and_raise_nothing() -> None:
+    for few in ([], [3.0]):
+        numbers = [
+            dynamics.oscillation(few),
+            dynamics.autocorrelation(few),
+            dynamics.slope(few, few),
+            dynamics.plateau_slope(few, few),
+            dynamics.contraction_rate(few, few),
+            *dynamics.fit_contraction(few, few),
+            dynamics.dmd_residual(few),
+            *dynamics.dmd_residuals(few),
+        ]
+        assert np.isnan(numbers).all()
+        assert dynamics.detrend(few).shape == (len(few),)
+        assert dynamics.hankel(few, 5).shape == (5, 0)
+        assert dynamics.slingshots(few, few) == []
+    assert np.isnan(dynamics.spectral_signature([])).all()
+    assert math.isnan(dynamics.angle([], []))
+    assert np.isnan(dynamics.quantiles([], 3)).all()
 
 
 @pytest.mark.parametrize("degree", [0, 1, 3])
@@ -85,7 +136,8 @@ def test_the_signature_sees_neither_level_nor_trend_nor_direction_of_time() -> N
 
 def test_a_line_has_no_signature_and_noise_has_that_of_a_flat_spectrum() -> None:
     assert dynamics.spectral_signature(np.full(50, 2.3)) == (0, 0, 0, 0)
-    assert dynamics.spectral_signature(2.3 + 0.1 * np.arange(50)) == (0, 0, 0, 0)
+    for scale in (1e-6, 1.0, 1e6):
+        assert dynamics.spectral_signature(scale * (2.3 + 0.1 * np.arange(50))) == (0, 0, 0, 0)
     flat = (1.0, math.pi / math.sqrt(3), math.pi * math.sqrt(3 / 5), 3 / math.sqrt(5))
     assert dynamics.spectral_signature(_noise(20_000)) == pytest.approx(flat, rel=0.03)
 
@@ -103,6 +155,9 @@ def test_oscillation_is_the_spread_around_a_line_of_the_last_looks() -> None:
     assert dynamics.oscillation(np.concatenate([1e3 * _noise(30, seed=1), noise[0]])) == want
     assert dynamics.oscillation(noise[0] + line[:50]) == pytest.approx(want, rel=EXACT)
     assert math.isnan(dynamics.oscillation([1.0, 2.0]))
+    assert math.isnan(dynamics.oscillation(noise[0], window=0))
+    assert dynamics.oscillation(noise[0], window=20) == dynamics.oscillation(noise[0][-20:])
+    assert dynamics.oscillation(3 * noise[0]) == pytest.approx(3 * want, rel=EXACT)
 
 
 @pytest.mark.parametrize("phi", [-0.5, 0.0, 0.5, 0.9])
@@ -123,6 +178,7 @@ def test_autocorrelation_is_a_loop_and_sees_neither_level_nor_scale() -> None:
     assert dynamics.autocorrelation([1.0, -1.0] * 20) == pytest.approx(-39 / 40, rel=EXACT)
     assert dynamics.autocorrelation(values, 0) == pytest.approx(1.0)
     assert math.isnan(dynamics.autocorrelation(np.full(30, 0.1)))
+    assert all(math.isnan(dynamics.autocorrelation(values, lag)) for lag in (-1, 30, 33))
 
 
 # Slopes.
@@ -133,6 +189,9 @@ def test_slopes_of_lines_and_exponentials_are_theirs_at_uneven_steps() -> None:
     assert dynamics.slope(steps, 3 - 0.5 * steps) == pytest.approx(-0.5, rel=EXACT)
     assert dynamics.plateau_slope(steps, 7 * np.exp(-0.003 * steps)) == pytest.approx(-0.003, rel=EXACT)
     assert dynamics.plateau_slope(steps, np.full(6, 1e-4)) == pytest.approx(0.0, abs=1e-15)
+    once = dynamics.plateau_slope(steps, 7 * np.exp(-0.003 * steps) + 0.1)
+    assert dynamics.plateau_slope(steps + 50, 21 * np.exp(-0.003 * steps) + 0.3) == pytest.approx(once, rel=EXACT)
+    assert abs(dynamics.plateau_slope(np.arange(10_000), np.exp(_noise(10_000)))) < 4 * math.sqrt(12) / 10_000**1.5
     collapsed = [*(7 * np.exp(-0.003 * steps)), 0.0, 0.0]
     assert dynamics.plateau_slope([*steps, 2000, 3000], collapsed) == pytest.approx(-0.003, rel=EXACT)
     assert math.isnan(dynamics.slope([2, 2], [0, 1]))
@@ -149,6 +208,9 @@ def test_weight_decay_alone_contracts_at_twice_lr_times_decay() -> None:
     assert rate == pytest.approx(-2 * math.log(1 - lr * decay), rel=EXACT)
     assert dynamics.contraction_constant(rate, lr, decay) == pytest.approx(1.0, rel=1e-3)
     assert dynamics.contraction_rate(np.arange(500), np.full(500, 3.0)) == pytest.approx(0.0, abs=1e-15)
+    assert dynamics.contraction_rate(np.arange(500), np.exp(0.01 * np.arange(500))) < 0  # V rises
+    assert dynamics.contraction_constant(0.004, 1e-3, 2.0) == 1.0
+    assert math.isnan(dynamics.contraction_constant(rate, lr, 0.0))
 
 
 @pytest.mark.parametrize(("rate", "floor"), [(0.002, 40.0), (0.01, 0.0), (0.0008, 500.0)])
@@ -164,6 +226,16 @@ def test_a_contraction_to_a_floor_is_found(rate: float, floor: float) -> None:
     assert scaled == pytest.approx(3 * level, abs=0.3)
     noisy, _ = dynamics.fit_contraction(steps, squares + _noise(60))
     assert noisy == pytest.approx(rate, rel=0.1)
+    rising, ceiling = dynamics.fit_contraction(steps, 2000 - squares)
+    assert rising == pytest.approx(rate, rel=1e-4)
+    assert ceiling == pytest.approx(2000 - floor, abs=0.1)
+
+
+def test_a_series_that_stands_still_contracts_at_no_rate() -> None:
+    rate, level = dynamics.fit_contraction(np.arange(9), np.full(9, 3.0))
+    assert math.isnan(rate)
+    assert level == 3.0
+    assert math.isnan(dynamics.fit_contraction([5, 5, 5], [1.0, 2.0, 3.0])[0])
 
 
 # Direction.
@@ -182,7 +254,14 @@ def test_angles_are_what_they_were_drawn_with_whatever_the_lengths(degrees: floa
 def test_noise_is_at_right_angles_and_nothing_has_no_angle() -> None:
     assert dynamics.angle(_noise(100_000), _noise(100_000, seed=1)) == pytest.approx(90, abs=0.8)
     assert math.isnan(dynamics.angle(np.zeros(3), np.ones(3)))
+    assert dynamics.angle([1e-200, 0.0], [1e-200, 1e-200]) == pytest.approx(45.0)  # squares would be 0
+    assert dynamics.angle([1e200, 0.0], [1e200, 1e200]) == pytest.approx(45.0)  # and infinite
     assert dynamics.relative_change([3.0, 4.0], [3.0, 9.0]) == 1.0
+    u, v = _noise(10_000), _noise(10_000, seed=1)
+    assert dynamics.relative_change(7 * u, 7 * v) == pytest.approx(dynamics.relative_change(u, v), rel=EXACT)
+    assert dynamics.relative_change(u, v) == pytest.approx(math.sqrt(2), rel=0.02)  # noise for noise
+    assert dynamics.relative_change(u, u) == 0.0
+    assert math.isnan(dynamics.relative_change([0.0], [1.0]))
 
 
 def test_a_sketch_is_a_loop_of_signed_sums() -> None:
@@ -265,9 +344,11 @@ def test_the_residual_is_that_of_its_formula() -> None:
 def test_noise_is_no_linear_system_and_stillness_is_one() -> None:
     residuals = [dynamics.dmd_residual(_noise(40, 19, seed=s)) for s in range(20)]
     assert min(residuals) > 0.7
+    assert np.mean(residuals) == pytest.approx(0.78, abs=0.02)
     assert max(residuals) <= 1.0
     assert dynamics.dmd_residual(np.full((40, 19), 0.1)) == 0.0
     assert math.isnan(dynamics.dmd_residual(_noise(9, 2)))
+    assert math.isfinite(dynamics.dmd_residual(_noise(10, 2)))
 
 
 def test_the_residual_sees_neither_scale_nor_level_nor_order_of_coordinates() -> None:
@@ -287,6 +368,8 @@ def test_rolling_residuals_rise_where_the_law_changes() -> None:
     assert np.isnan(seen[:39]).all()
     assert np.isfinite(seen[39:]).all()
     assert seen[50] == dynamics.dmd_residual(series[11:51], energy=1.0)
+    noise = _noise(45, 19)  # full rank, so that every default is felt
+    assert dynamics.dmd_residuals(noise)[-1] == dynamics.dmd_residual(noise[-40:])
     assert seen[39:60].max() < 1e-6
     assert seen[65:90].min() > 0.01
 
@@ -311,7 +394,8 @@ def test_planted_slingshots_are_found_at_their_spikes() -> None:
     for cycle in found:
         assert cycle.growth_before == pytest.approx(math.exp(0.2) - 1, rel=1e-6)
         assert cycle.growth_after == pytest.approx(0.0, abs=1e-12)
-    np.testing.assert_allclose(dynamics.slingshots(5 * norms, losses), found, rtol=1e-12, atol=1e-12)
+    for scale in (1e-3, 5.0):
+        np.testing.assert_allclose(dynamics.slingshots(scale * norms, losses), found, rtol=1e-12, atol=1e-12)
 
 
 def test_half_a_cycle_is_none() -> None:
@@ -322,6 +406,26 @@ def test_half_a_cycle_is_none() -> None:
     assert dynamics.slingshots(norms, 1e-5 * losses) == []  # spikes of a loss that is nothing
     assert dynamics.slingshots(norms, np.exp(0.5 * _noise(300))) == []  # noise
     assert dynamics.slingshots(norms[:81], losses[:81]) == []  # not over yet
+    assert dynamics.slingshots(0 * norms, losses) == []  # no norm that could grow
+    for window, count in ((1, 300), (20, 299)):
+        with pytest.raises(BadInput, match="window"):
+            dynamics.slingshots(norms[:count], losses, window)
+
+
+def test_each_number_of_the_rule_of_slingshots_is_where_it_says() -> None:
+    norms, losses = _cycles()
+    height = losses[80] / np.median(losses[60:80])
+    for spike, count in ((0.99 * height, 1), (1.01 * height, 0)):
+        assert len(dynamics.slingshots(norms[:120], losses[:120], spike=spike)) == count
+    assert len(dynamics.slingshots(norms[:120], losses[:120], least=1.01)) == 0
+    before = norms[80] / norms[60] - 1
+    for growth, count in ((0.99 * before, 1), (1.01 * before, 0)):
+        assert len(dynamics.slingshots(norms[:120], losses[:120], growth=growth)) == count
+    for pace, count in ((0.45, 1), (0.55, 0)):  # of the growth after the spike, as a share of that before
+        after = norms.copy()
+        after[80:] = norms[80] * (1 + pace * before * np.minimum(np.arange(220) / 20, 1))
+        assert len(dynamics.slingshots(after[:120], losses[:120])) == count
+    assert [cycle.spike for cycle in dynamics.slingshots(norms, losses, window=2, growth=0.005)] == [80, 160, 240]
 
 
 # The two measures.

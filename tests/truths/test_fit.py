@@ -1,5 +1,6 @@
 """Truths for measures/fit.py and the snapshot: plain loops over rows, and exact counts."""
 
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -71,6 +72,18 @@ def test_accuracy_is_an_exact_count_over_n(right: int) -> None:
     assert sum(correct.values()) == right
     for split, count in correct.items():
         assert values[f"{split}/accuracy"] == count / look.split.size(split)
+
+
+def test_a_row_that_is_not_a_number_is_wrong_and_of_equal_logits_the_first_counts() -> None:
+    look = snapshot(MODELS[2])
+    look._cache["logits"] = torch.full((121, 1, 11), torch.nan)
+    values = Fit()(look)
+    assert values["train/accuracy"] == values["test/accuracy"] == 0.0
+    assert math.isnan(values["train/loss"])
+    look._cache["logits"] = torch.zeros(121, 1, 11)
+    for split, rows in look.split.rows.items():
+        assert Fit()(look)[f"{split}/accuracy"] == (look.split.answers_N[rows] == 0).double().mean().item()
+        assert Fit()(look)[f"{split}/loss"] == pytest.approx(math.log(11), rel=1e-6)
 
 
 def test_an_equation_is_right_only_when_both_tokens_are() -> None:

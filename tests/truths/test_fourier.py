@@ -55,6 +55,7 @@ def test_one_wave_is_one_frequency_and_two_share_by_their_squares() -> None:
     one = fourier.power(_wave(13, 5, 0.7)[:, None] * column)
     assert one[4].item() == pytest.approx(1.0, abs=1e-12)
     assert len(one) == 6
+    assert not fourier.power(torch.full((13, 4), 0.0)).any()
     two = fourier.power((3 * _wave(13, 2) + 4 * _wave(13, 6, 1.0))[:, None] * column + 10.0)
     assert two[1].item() == pytest.approx(9 / 25)
     assert two[5].item() == pytest.approx(16 / 25)
@@ -90,6 +91,9 @@ def test_gini_has_its_closed_forms(n: int) -> None:
     one_hot = torch.zeros(n, dtype=torch.float64)
     one_hot[n // 2] = 3.0
     ramp = torch.arange(1, n + 1, dtype=torch.float64)
+    assert fourier.gini(torch.zeros(n)) == 0.0  # all equal
+    assert fourier.gini(torch.full((n,), 0.1)) >= 0.0  # by rounding too
+    assert fourier.gini(torch.full((n,), math.nan)).isnan()
     assert fourier.gini(torch.full((n,), 2.5)).item() == pytest.approx(0.0, abs=1e-12)
     assert fourier.gini(one_hot).item() == pytest.approx(1 - 1 / n, rel=1e-12)
     assert fourier.gini(ramp).item() == pytest.approx((n - 1) / (3 * n), rel=1e-12)
@@ -199,6 +203,11 @@ def test_a_clock_drawn_by_hand_has_exactly_the_values_it_was_drawn_with() -> Non
         want[k - 1] = amplitude * math.sqrt(p**3 / 2)
     torch.testing.assert_close(fourier.logit_coefficients(mean), want, rtol=EXACT, atol=EXACT)
     assert fourier.variance_explained(logits, mean, [2, 5]).item() == pytest.approx(1.0, rel=1e-12)
+    single = (logits + 100.0).float()
+    assert 1 - 1e-5 < fourier.variance_explained(single, fourier.mean_over_sums(single), [2, 5]) <= 1.0
+    half = logits.bfloat16()
+    assert fourier.variance_explained(half, fourier.mean_over_sums(half), [2, 5]).item() == pytest.approx(1.0, abs=1e-3)
+    assert fourier.variance_explained(0 * logits, 0 * mean, [2, 5]) == 0.0
     assert fourier.variance_explained(logits, mean, [2]).item() == pytest.approx(9 / 25, rel=1e-12)
     full = F.cross_entropy(logits.flatten(0, 1), _sums(p))
     torch.testing.assert_close(fourier.restricted_loss(mean, [2, 5]), full, rtol=EXACT, atol=0)
@@ -272,6 +281,14 @@ def test_a_neuron_has_the_frequency_that_was_planted_and_a_constant_one_has_none
             atol=1e-6,  # float32 inputs
         )
         assert fourier.key_frequencies(neurons.to(dtype)) == [3, 4]
+
+
+def test_frequencies_of_neurons_do_not_see_which_element_is_called_zero_nor_their_scale_and_level() -> None:
+    neurons = _random(11, 11, 20)
+    best, share = fourier.neuron_frequencies(neurons)
+    moved = fourier.neuron_frequencies(3.0 * neurons.roll((2, 5), (0, 1)) - 7.0)
+    assert torch.equal(moved[0], best)
+    torch.testing.assert_close(moved[1], share, rtol=EXACT, atol=EXACT)
 
 
 def test_a_neuron_far_fainter_than_the_strongest_has_no_frequency() -> None:

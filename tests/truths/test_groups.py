@@ -2,14 +2,16 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from grokscope.measures import Snapshot, fourier, groups, unmet
+from grokscope.errors import BadInput
+from grokscope.measures import Measure, Snapshot, fourier, groups, unmet
 from grokscope.measures.groups import ClockPizza, Irreps, KeyIrreps, NeuronWaves
-from grokscope.measures.irreps import Group, cyclic, dihedral, find_group, symmetric, young_orthogonal
+from grokscope.measures.irreps import Group, cyclic, dihedral, find_group, from_generators, symmetric, young_orthogonal
 from grokscope.models import MLP, Model, Transformer
 from grokscope.objectives import CrossEntropy
 from grokscope.seeds import Seeds
@@ -83,6 +85,18 @@ def test_s5_has_its_textbook_dimensions_and_characters() -> None:
     _close(group.characters_IG[1, :2], fixed - 1)
     s, t = young_orthogonal((2, 1))
     _close(torch.linalg.matrix_power(s @ t, 3), torch.eye(2))
+
+
+def test_groups_that_are_not_kept_are_refused() -> None:
+    for family, n in ((cyclic, 0), (dihedral, 1), (symmetric, 1), (symmetric, 7)):
+        with pytest.raises(BadInput):
+            family(n)
+
+
+def test_a_representation_grows_from_its_generators() -> None:
+    group = cyclic(7)
+    rotations = group.irreps[2].matrices_GDD
+    _close(from_generators(group.table_GG, {3: rotations[3]}), rotations)
 
 
 def test_the_groups_of_the_tasks_are_found_element_by_element() -> None:
@@ -197,6 +211,53 @@ def test_embedding_shares_see_planted_entries_and_no_renaming() -> None:
     _close(groups.embedding_shares(noise @ torch.linalg.qr(_random(400, 400)).Q, group), shares)
 
 
+@pytest.mark.parametrize("group", SMALL, ids=_named)
+def test_neuron_shares_are_naive_projections(group: Group) -> None:
+    g, neurons = group.order, _random(group.order, group.order, 3) + 0.3
+    a, b = (x.flatten() for x in torch.meshgrid(torch.arange(g), torch.arange(g), indexing="ij"))
+    want = torch.zeros(3, len(group.irreps), dtype=torch.float64)
+    for row, elements in enumerate((a, b, group.table_GG[a, b])):
+        for i, irrep in enumerate(group.irreps):
+            u, size, _ = torch.linalg.svd(irrep.matrices_GDD[elements].flatten(1), full_matrices=False)
+            parts = u[:, size > 1e-9].T @ neurons.flatten(0, 1)
+            want[row, i] = parts.square().sum() / neurons.square().sum()
+    shares = groups.neuron_shares(neurons, group)
+    _close(shares, want)
+    _close(shares[0, 0], shares[2, 0])
+    assert shares.sum() - 2 * shares[0, 0] <= 1.0 + EXACT
+
+
+def test_neurons_of_one_irrep_are_seen_where_it_was_planted() -> None:
+    group = symmetric(4)
+    rho, one = group.irreps[1].matrices_GDD, torch.eye(5, dtype=torch.float64)[1]
+    mixed = rho.flatten(1) @ _random(9, 10)
+    planted = (mixed[:, None].expand(24, 24, 10), mixed[None].expand(24, 24, 10), mixed[group.table_GG])
+    for row, neurons in enumerate(planted):
+        shares = groups.neuron_shares(neurons, group)
+        _close(shares[row], one)
+        assert shares.sum().item() == pytest.approx(1.0)
+        moved = neurons[group.table_GG[5]][:, group.table_GG[:, 7]]  # (a, b) → (ha, bk)
+        _close(groups.neuron_shares(moved, group), shares)
+    rest = groups.neuron_shares(_random(24, 24, 50), group)
+    noise = torch.tensor([irrep.functions / 24**2 for irrep in group.irreps]).double().expand(3, 5)
+    torch.testing.assert_close(rest, noise, rtol=0.4, atol=0.002)  # noise is nowhere
+    assert not groups.neuron_shares(torch.zeros(24, 24, 3), group).any()
+
+
+def test_neurons_that_multiply_or_square_waves_have_their_closed_forms() -> None:
+    p, k = 7, 2
+    first, second = _wave(p, k, 0.4), _wave(p, k, 1.1)
+    product = (first[:, None] * second[None])[..., None]
+    shares = groups.neuron_shares(product, cyclic(p))
+    want = torch.zeros(3, 4, dtype=torch.float64)
+    want[2, k] = 0.5  # the other half is in a − b
+    _close(shares, want)
+    square = (first[:, None] + second[None]).square()[..., None]  # 1 + ½ waves of 2a and 2b + waves of a ± b
+    want = torch.zeros(3, 4, dtype=torch.float64)
+    want[:, 0], want[0, 3], want[1, 3], want[2, k] = 1 / 2.25, 0.125 / 2.25, 0.125 / 2.25, 0.5 / 2.25
+    _close(groups.neuron_shares(square, cyclic(p)), want)  # frequency 2 · 2 is 3 in Z_7
+
+
 def test_logit_measures_do_not_see_which_pair_makes_a_product() -> None:
     group, h = symmetric(3), 4
     logits = _random(6, 6, 6)
@@ -204,6 +265,7 @@ def test_logit_measures_do_not_see_which_pair_makes_a_product() -> None:
     for measure in (
         lambda x: groups.character_coefficients(groups.mean_over_products(x, group), group),
         lambda x: groups.character_similarity(x, group),
+        lambda x: groups.variance_shares(3 * x - 5, groups.mean_over_products(3 * x - 5, group), group),
         lambda x: groups.restricted_loss(groups.mean_over_products(x, group), group, [2]),
     ):
         _close(measure(moved), measure(logits))
@@ -233,6 +295,8 @@ def test_without_key_irreps_a_network_knows_only_its_bias() -> None:
     _close(groups.restricted_loss(mean, group, []), F.cross_entropy(flat.mean(0).expand(36, 6), answers))
     _close(groups.excluded_loss(flat, answers, answers, mean, group, []), F.cross_entropy(flat, answers))
     _close(groups.keep_irreps(mean, group, [0, 1, 2]), mean)
+    for nothing in (groups.variance_shares(0 * logits, 0 * mean, group), groups.embedding_shares(0 * flat[:6], group)):
+        assert not nothing.any()
     broken = torch.full((6, 6, 6), torch.nan)
     shares = groups.variance_shares(broken, groups.mean_over_products(broken, group), group)
     assert groups.key_irreps(shares) == []
@@ -319,6 +383,8 @@ def test_gromovs_network_is_read_from_a_model_with_either_kind_of_input() -> Non
         assert values["neurons/output_ipr"] == pytest.approx(1.0)
         assert values["neurons/phase_alignment"] == pytest.approx(1.0)
     assert set(NeuronWaves()(_look(Transformer(width=8, hidden=8), look.task))) == {"neurons/output_ipr"}
+    for p, count in ((3, 4), (2, 1)):  # mod 2 there is no phase
+        assert len(NeuronWaves()(_look(EMBEDDED, ModularArithmetic(modulus=p)))) == count
 
 
 # Clock or pizza.
@@ -346,7 +412,24 @@ def test_gradient_symmetricity_has_its_closed_forms() -> None:
     x = _random(50, 9)
     assert groups.gradient_symmetricity(x, 2 * x).item() == pytest.approx(1.0)
     assert groups.gradient_symmetricity(x, -x).item() == pytest.approx(-1.0)
+    y, turn = _random(50, 9, seed=1), torch.linalg.qr(_random(9, 9)).Q
+    _close(groups.gradient_symmetricity(3 * x @ turn, y @ turn), groups.gradient_symmetricity(x, y))
+    _close(groups.gradient_symmetricity(y, x), groups.gradient_symmetricity(x, y))
     assert groups.gradient_symmetricity(_random(2000, 64), _random(2000, 64, seed=1)).abs() < 0.01
+
+
+def test_gradients_of_a_clock_drawn_by_hand_have_the_angle_of_the_operands() -> None:
+    p, w = 7, 2 * math.pi * 3 / 7
+    points = torch.stack([torch.cos(w * torch.arange(p)), torch.sin(w * torch.arange(p))], 1).double()
+    first, second, third = (x.flatten() for x in torch.meshgrid(*[torch.arange(p)] * 3, indexing="ij"))
+    x, y = (points[i].clone().requires_grad_() for i in (first, second))
+    total = torch.stack([x[:, 0] * y[:, 0] - x[:, 1] * y[:, 1], x[:, 0] * y[:, 1] + x[:, 1] * y[:, 0]], 1)
+    clock = torch.autograd.grad((total * points[third]).sum(), (x, y))
+    one = groups.gradient_symmetricity(clock[0][first == second], clock[1][first == second])
+    assert one.item() == pytest.approx(1.0)
+    assert groups.gradient_symmetricity(*clock).item() == pytest.approx(0.0, abs=1e-6)  # mean of cos w(a − b)
+    pizza = torch.autograd.grad((((x + y) / 2).square() * points[third]).sum(), (x, y))
+    assert groups.gradient_symmetricity(*pizza).item() == pytest.approx(1.0)
 
 
 def test_gradients_of_the_embeddings_are_those_of_one_row_at_a_time() -> None:
@@ -390,6 +473,22 @@ def test_measures_keep_the_contract(measure: type) -> None:
 TASK = ModularArithmetic(modulus=8, train_fraction=0.5)
 
 
+@pytest.mark.parametrize("measure", [Irreps(), NeuronWaves(), ClockPizza()], ids=lambda measure: measure.kind)
+@pytest.mark.parametrize("fill", [0.0, math.nan], ids=["dead", "diverged"])
+def test_a_dead_or_diverged_network_raises_nothing_and_passes_for_nothing(measure: Measure, fill: float) -> None:
+    look = _look(EMBEDDED, ModularArithmetic(modulus=7))
+    with torch.no_grad():
+        for parameter in look.network.parameters():
+            parameter.fill_(fill)
+    values = measure(look)
+    assert set(values) == {quantity.key for quantity in measure.quantities}
+    for key, value in values.items():
+        if fill == 0.0 and key not in ("irreps/excluded_loss", "neurons/phase_misalignment", "neurons/phase_alignment"):
+            assert not np.any(value), key
+        elif fill != 0.0:
+            assert np.isnan(value).all(), key
+
+
 @pytest.mark.parametrize("measure", [Irreps, KeyIrreps], ids=lambda measure: measure.kind)
 def test_measures_of_irreps_look_at_permutations_and_at_no_table_without_a_group(measure: type) -> None:
     for model in (Transformer(width=8, heads=2, hidden=8), EMBEDDED):
@@ -417,3 +516,18 @@ def test_a_planted_irrep_is_seen_in_a_network() -> None:
     assert keys["key_irreps/irreps"].tolist() == [1]
     assert keys["key_irreps/restricted_loss"] < 0.01
     assert keys["key_irreps/excluded_loss"] == pytest.approx(math.log(6))
+    assert keys["key_irreps/neurons"] == pytest.approx(values["irreps/neurons"][1])
+    assert keys["key_irreps/neurons_product"] == pytest.approx(values["irreps/neurons_product"][1])
+
+
+@pytest.mark.parametrize("model", [EMBEDDED, Transformer(width=8, heads=2, hidden=6, sequence="equation")])
+def test_shares_of_neurons_are_those_of_the_hidden_layer_at_the_answer(model: Model) -> None:
+    task = PermutationGroup(degree=3, train_fraction=0.5)
+    look = _look(model, task)
+    hidden = look.activations(look.network.neurons).reshape(36, -1, 6)[:, 0].view(6, 6, 6)
+    shares = groups.neuron_shares(hidden, symmetric(3))
+    values = Irreps()(look)
+    want = [shares[0, 0], *shares[:, 1:].sum(0)]
+    assert values["irreps/neurons"] == pytest.approx([x.item() for x in want], rel=1e-6)
+    assert values["irreps/neurons_product"] == pytest.approx(shares[2].tolist(), rel=1e-6)
+    assert 0.1 < sum(want) <= 1.0

@@ -165,6 +165,29 @@ def test_kernel_distance_is_between_none_and_one() -> None:
     assert kernel.kernel_velocity(first, torch.outer(a + b, a + b), 10) == pytest.approx(0.05, rel=1e-12)
 
 
+def test_alignment_keeps_its_range_at_every_scale_and_a_constant_kernel_has_none() -> None:
+    for seed in range(30):
+        x = _random(7, 3, seed=seed)
+        for scale in (1e-100, 1.0, 1e100):
+            gram = scale * x @ x.T
+            assert 1 - 1e-12 < kernel.alignment(gram, gram) <= 1.0
+            assert 0.0 <= kernel.kernel_distance(gram, 3 * gram) < 1e-12
+    assert kernel.alignment(gram, -gram) == pytest.approx(-1.0, rel=1e-12)
+    for n in range(2, 30):  # centring leaves rounding, whose alignment would be that of noise
+        constant = torch.full((n, n), 0.1, dtype=torch.float64)
+        assert not kernel.centred(constant).any()
+        assert kernel.cka(constant, torch.eye(n)) == 0.0
+    broken = torch.full((3, 3), torch.nan)
+    for function in (kernel.alignment, kernel.cka, kernel.kernel_distance):
+        assert math.isnan(function(broken, torch.eye(3)))
+
+
+def test_velocity_wants_time_to_pass() -> None:
+    assert kernel.kernel_velocity(torch.diag(torch.tensor([1.0, 0.0])), torch.eye(2), 0.5) == pytest.approx(2 - 2**0.5)
+    with pytest.raises(ValueError, match="above 0"):
+        kernel.kernel_velocity(torch.eye(2), torch.eye(2), 0)
+
+
 # What a kernel makes easy.
 
 
@@ -180,6 +203,30 @@ def test_difficulty_is_the_quadratic_form_of_the_inverse() -> None:
         assert kernel.difficulty(gram, vectors[:, k]) == pytest.approx(1 / values[k].item(), rel=1e-9)
 
 
+def test_targets_in_the_null_space_are_infinitely_difficult_and_others_are_not() -> None:
+    x = _random(6, 2)
+    gram = x @ x.T  # rank 2 of 6
+    inside = x @ _random(2, seed=1)
+    want = (inside @ torch.linalg.pinv(gram, rtol=1e-10) @ inside).item()
+    assert kernel.difficulty(gram, inside) == pytest.approx(want, rel=1e-8)
+    assert kernel.difficulty(0.01 * gram, 1e6 * inside) == pytest.approx(1e14 * want, rel=1e-8)
+    assert kernel.difficulty(gram, 1e-6 * _random(6, seed=2)) == math.inf
+    assert kernel.difficulty(gram, _random(6, seed=2)) == math.inf
+    assert kernel.difficulty(torch.zeros(3, 3), torch.ones(3)) == math.inf
+    assert kernel.difficulty(gram, _random(6, seed=2), ridge=0.1) < math.inf
+    assert kernel.difficulty(gram, torch.zeros(6)) == 0.0
+
+
+def test_a_kernel_that_is_not_finite_raises_nothing_and_tells_nothing() -> None:
+    broken = torch.eye(3)
+    broken[0, 1] = torch.nan
+    assert math.isnan(kernel.difficulty(broken, torch.ones(3)))
+    assert math.isnan(kernel.effective_dimension(broken, 0.1))
+    assert kernel.kernel_prediction(torch.ones(2, 3), broken, torch.ones(3)).isnan().tolist() == [True, True]
+    with pytest.raises(ValueError, match="ridge"):
+        kernel.effective_dimension(torch.eye(3), 0.0)
+
+
 def test_effective_dimension_counts_eigenvalues_above_the_ridge() -> None:
     eye = torch.eye(6, dtype=torch.float64)
     assert kernel.effective_dimension(0.7 * eye, 0.7) == pytest.approx(3.0, rel=1e-12)
@@ -191,6 +238,9 @@ def test_effective_dimension_counts_eigenvalues_above_the_ridge() -> None:
     assert kernel.effective_dimension(gram, 0.3) == pytest.approx(want, rel=1e-9)
     turn = torch.linalg.qr(_random(6, 6, seed=1)).Q
     assert kernel.effective_dimension(turn @ gram @ turn.T, 0.3) == pytest.approx(want, rel=1e-9)
+    assert kernel.effective_dimension(5 * gram, 1.5) == pytest.approx(want, rel=1e-9)
+    indefinite = torch.diag(torch.tensor([1.0, -1e-9]))  # below 0 by rounding
+    assert kernel.effective_dimension(indefinite, 1e-9) == pytest.approx(1.0, rel=1e-6)
 
 
 # The linearised model.
@@ -282,6 +332,9 @@ def test_richness_is_zero_for_a_linear_model_and_known_for_a_square() -> None:
             square.w.add_(delta)
         got = kernel.richness(square, {"w": torch.ones(1, dtype=torch.float64)}, inputs)
         assert got == pytest.approx(delta / (2 + delta), rel=1e-9)
+    with torch.no_grad():
+        square.w.fill_(torch.nan)
+    assert math.isnan(kernel.richness(square, {"w": torch.ones(1, dtype=torch.float64)}, inputs))
 
 
 # The measure.
@@ -307,6 +360,17 @@ def test_the_measure_is_the_functions_on_its_probe_set() -> None:
     assert values["ntk/label_alignment"] == pytest.approx(kernel.alignment(gram, one_hot @ one_hot.T), rel=1e-9)
     assert values["ntk/effective_dimension"] == pytest.approx(kernel.effective_dimension(gram, ridge), rel=1e-9)
     assert values["ntk/difficulty"] == pytest.approx(kernel.difficulty(gram, one_hot, ridge), rel=1e-6)
+
+
+def test_a_diverged_network_has_a_kernel_of_nothing_known() -> None:
+    snapshot = small_snapshot()
+    with torch.no_grad():
+        for parameter in snapshot.network.parameters():
+            parameter.fill_(torch.nan)
+    values = kernel.TangentKernel(rows=8)(snapshot)
+    scalars = [value for value in values.values() if isinstance(value, float)]
+    assert len(scalars) >= 5
+    assert all(math.isnan(value) for value in scalars)
 
 
 def test_a_dead_network_has_no_kernel_and_raises_nothing() -> None:

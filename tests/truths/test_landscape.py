@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from grokscope.errors import BadInput
 from grokscope.measures import Measure, curvature, landscape, llc
 from grokscope.models import MLP, Model, Transformer
 from grokscope.objectives import MSE
@@ -79,6 +80,7 @@ def test_hessian_products_are_those_of_the_dense_matrix() -> None:
     A, b = _symmetric(5), _random(5)
     torch.testing.assert_close(curvature.hessian_product(_quadratic(A, b), b)(b), A @ b, rtol=EXACT, atol=EXACT)
     assert not curvature.hessian_product(lambda w: b @ w, b)(b).any()  # a linear loss has no curvature
+    torch.testing.assert_close(curvature.gradient(_quadratic(A, b), theta[:5]), A @ theta[:5] + b, rtol=EXACT, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -138,12 +140,24 @@ def test_lanczos_stops_where_no_direction_is_left() -> None:
     assert curvature.lanczos(torch.zeros_like, torch.ones(5, dtype=torch.float64), 20)[0].tolist() == [0.0]
 
 
+def test_lanczos_says_nan_where_a_product_is_not_finite_and_sees_one_direction() -> None:
+    values, vectors, residuals = curvature.lanczos(lambda v: math.inf * v, _random(5), 4)
+    assert values.isnan().all()
+    assert residuals.isnan().all()
+    assert vectors.shape == (5, len(values))
+    one = curvature.lanczos(lambda v: 3.0 * v, torch.ones(1, dtype=torch.float64), 4)
+    assert one[0].tolist() == [3.0]
+    single = curvature.lanczos(lambda v: 3.0 * v, _random(300).float(), 4)  # rounding of float32 is no direction
+    torch.testing.assert_close(single[0], torch.tensor([3.0], dtype=torch.float64), rtol=1e-6, atol=0)
+
+
 def test_hutchinson_is_exact_for_a_diagonal_and_has_the_variance_of_the_theorem() -> None:
     diagonal, A = _random(12), _symmetric(12)
     trace, error = curvature.hutchinson(lambda v: diagonal * v, diagonal, 3, _stream())
     assert trace == pytest.approx(diagonal.sum().item(), rel=1e-12)
     assert error == pytest.approx(0.0, abs=1e-12)
-    assert curvature.hutchinson(lambda v: diagonal * v, diagonal, 1, _stream())[1] == 0.0
+    assert math.isnan(curvature.hutchinson(lambda v: diagonal * v, diagonal, 1, _stream())[1])
+    assert curvature.hutchinson(lambda v: diagonal * v, diagonal, 2, _stream())[1] == pytest.approx(0.0, abs=1e-12)
     probes = 4000
     trace, error = curvature.hutchinson(lambda v: A @ v, diagonal, probes, _stream(1))
     want = math.sqrt(2 * (A.square().sum() - A.diagonal().square().sum()).item() / probes)
@@ -162,6 +176,9 @@ def test_sharpness_is_the_closed_form_of_a_quadratic() -> None:
     at = _random(6, seed=2)
     want = ((at.norm() + rho) ** 2 - at.norm() ** 2) / 2
     assert curvature.sharpness(_quadratic(eye), at, rho) == pytest.approx(want.item(), rel=1e-10)
+    turn = torch.linalg.qr(_random(6, 6, seed=3)).Q
+    turned = curvature.sharpness(_quadratic(turn @ A @ turn.T, turn @ b), turn @ at, rho)
+    assert turned == pytest.approx(curvature.sharpness(_quadratic(A, b), at, rho), rel=1e-9)
 
 
 # Slices.
@@ -215,10 +232,19 @@ def _bowl(h: Tensor) -> curvature.FlatLoss:
     return lambda w: 0.5 * (h * w) @ w
 
 
-def _coefficient(loss: curvature.FlatLoss, theta: Tensor, **settings: float) -> llc.LearningCoefficient:
-    chosen = {"n_beta": 100.0, "step": 2e-3, "localization": 0.0, "chains": 4, "burn_in": 200, "draws": 2000}
+USUAL = llc.Sampler(chains=4, burn_in=200, draws=2000, step=2e-3, localization=0.0)
+
+
+def _coefficient(
+    loss: curvature.FlatLoss,
+    theta: Tensor,
+    n_beta: float = 100.0,
+    minibatch: llc.BatchLoss | None = None,
+    **settings: float,
+) -> llc.LearningCoefficient:
     generator = Seeds(0).generator("measure", "llc")
-    return llc.learning_coefficient(loss, theta, generator=generator, **(chosen | settings))  # type: ignore[arg-type]
+    sampler = USUAL.with_overrides(settings)
+    return llc.learning_coefficient(loss, theta, n_beta, sampler, generator, minibatch)
 
 
 def test_on_a_quadratic_it_is_the_closed_form_of_finite_steps_and_localisation() -> None:
@@ -281,10 +307,70 @@ def test_on_reduced_rank_regression_it_is_the_known_coefficient(rank: int) -> No
     assert found.value < 0.5 * len(theta) * 0.85  # far from d/2 = 7, of a regular model
 
 
+def test_where_many_hidden_units_write_nothing_it_is_half_the_outputs() -> None:
+    want = _reduced_rank(1, 4, 1, 0)  # ½(a · b)² with a and b in ℝ⁴: half of one output, for eight weights
+    assert want == 0.5
+
+    def exact(n_beta: float, gamma: float) -> float:
+        """Mean of nβu²/2: u = a · b of Gaussians of variance 1/γ has density ∝ (1 + γ|u|) e^{−γ|u|}."""
+        u = torch.linspace(0.0, 20 / gamma, 200_001, dtype=torch.float64)
+        density = (1 + gamma * u) * torch.exp(-gamma * u - n_beta * u.square() / 2)
+        return (torch.trapezoid(n_beta * u.square() / 2 * density) / torch.trapezoid(density)).item()
+
+    assert exact(1e6, 10.0) == pytest.approx(want, rel=1e-3)
+    found = _coefficient(
+        lambda w: 0.5 * (w[:4] @ w[4:]).square(),
+        torch.zeros(8, dtype=torch.float64),
+        n_beta=300.0,
+        step=1e-3,
+        localization=10.0,
+        burn_in=500,
+        draws=2000,
+    )
+    assert found.value == pytest.approx(exact(300.0, 10.0), rel=0.12)  # finite steps add 5 %, the draws leave 7 % open
+    assert exact(300.0, 10.0) == pytest.approx(want, rel=0.2)  # what localisation takes
+
+
 def test_the_true_coefficients_of_small_models_are_those_of_their_monomials() -> None:
     assert _reduced_rank(1, 1, 1, 0) == 0.5  # a²b²
     assert _reduced_rank(1, 1, 3, 0) == 0.5  # a²|b|², b in ℝ³
     assert _reduced_rank(2, 1, 3, 0) == 1.0  # |a|²|b|², a in ℝ²
+    for M, H, N in ((3, 2, 4), (4, 3, 3), (2, 5, 3), (5, 2, 2)):
+        assert _reduced_rank(M, H, N, 0) == _reduced_rank(N, H, M, 0)  # the transposed model
+        full = min(M, H, N)
+        if full == H:  # of full rank it is regular: half the dimension of the matrices of rank H
+            assert _reduced_rank(M, H, N, H) == H * (M + N - H) / 2
+
+
+def test_a_chain_is_its_recursion() -> None:
+    sampler = llc.Sampler(chains=2, burn_in=3, draws=5, step=1e-2, localization=7.0)
+    start, n_beta, h = _random(3), 4.0, torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    got = llc.sgld(_bowl(h), start, n_beta, sampler, _stream(5))
+    stream, want = _stream(5), []
+    for _ in range(2):
+        w, seen = start, []
+        for _ in range(8):
+            seen.append((0.5 * h * w * w).sum().item())
+            noise = torch.randn(3, dtype=torch.float64, generator=stream)
+            w = w - 1e-2 / 2 * (n_beta * h * w + 7.0 * (w - start)) + math.sqrt(1e-2) * noise
+        want.append(seen[3:])
+    torch.testing.assert_close(got, torch.tensor(want, dtype=torch.float64), rtol=EXACT, atol=0)
+
+
+def test_settings_that_cannot_be_are_refused() -> None:
+    for wrong in ({"step": 0.0}, {"chains": 0}, {"draws": 3}, {"localization": -1.0}, {"burn_in": -1}):
+        with pytest.raises(BadInput):
+            USUAL.with_overrides(wrong)
+
+
+def test_the_error_is_that_of_a_mean_of_independent_draws() -> None:
+    found = llc.LearningCoefficient(2.0 + 0.1 * _random(4, 2000), 1.5, 10.0)
+    assert found.value == pytest.approx(5.0, abs=0.05)
+    assert found.error == pytest.approx(10.0 * 0.1 / math.sqrt(8000), rel=0.1)
+    assert found.negative == 0.0
+    half = llc.LearningCoefficient(torch.stack([torch.zeros(9), torch.ones(9)]).double(), 0.5, 10.0)
+    assert half.negative == 0.5
+    assert half.per_chain_C.tolist() == [-5.0, 5.0]
 
 
 def test_a_constant_in_the_loss_changes_nothing_and_a_minibatch_of_everything_neither() -> None:
@@ -293,7 +379,7 @@ def test_a_constant_in_the_loss_changes_nothing_and_a_minibatch_of_everything_ne
     want = _coefficient(loss, theta, draws=50, burn_in=0)
     shifted = _coefficient(lambda w: loss(w) + 5.0, theta, draws=50, burn_in=0)
     assert shifted.value == pytest.approx(want.value, rel=1e-9)
-    whole = _coefficient(loss, theta, draws=50, burn_in=0, minibatch=lambda w, _: loss(w))  # type: ignore[arg-type]
+    whole = _coefficient(loss, theta, draws=50, burn_in=0, minibatch=lambda w, _: loss(w))
     assert torch.equal(whole.losses_CT, want.losses_CT)
     assert theta.abs().max() == 0.0
 
@@ -305,7 +391,7 @@ def test_gradient_noise_of_minibatches_does_not_shift_a_wide_minimum() -> None:
     def noisy(w: Tensor, generator: torch.Generator) -> Tensor:  # unbiased: a random slope of mean zero
         return loss(w) + 0.05 * torch.randn(4, dtype=torch.float64, generator=generator) @ w
 
-    found = _coefficient(loss, theta, minibatch=noisy)  # type: ignore[arg-type]
+    found = _coefficient(loss, theta, minibatch=noisy)
     added = 2e-3 / 4 * (100 * 0.05) ** 2  # share of noise in a step that is the gradient's: ε/4 (nβσ)²
     assert found.value == pytest.approx(2.0 * 1.05 * (1 + added), rel=0.08)
 
@@ -321,6 +407,8 @@ def test_steps_that_are_too_large_and_chains_that_are_too_short_are_flagged() ->
     loss = _bowl(torch.ones_like(theta))
     diverged = _coefficient(loss, theta, step=0.1, draws=400)  # εk = 10 > 4
     assert diverged.flags == ("a chain has diverged: smaller steps, or more localization",)
+    assert not math.isfinite(diverged.value)
+    assert all(math.isnan(x) for x in (diverged.r_hat, diverged.effective_draws, diverged.error, diverged.negative))
     short = _coefficient(loss, theta, step=1e-5, burn_in=0, draws=200)
     assert any("R-hat" in flag for flag in short.flags)
     assert any("effective draws" in flag for flag in short.flags)
@@ -340,17 +428,22 @@ def test_split_r_hat_is_its_formula_and_sees_chains_that_disagree() -> None:
     assert llc.split_r_hat(torch.linspace(0, 1, 100)[None]) > 1.5  # one chain that drifts
     assert llc.split_r_hat(torch.ones(2, 10)) == 1.0
     assert llc.split_r_hat(torch.arange(2.0)[:, None].expand(2, 10)) == math.inf
+    for few in (torch.ones(2, 3), torch.ones(2, 0), torch.full((2, 9), math.nan)):
+        assert math.isnan(llc.split_r_hat(few))
+        assert math.isnan(llc.effective_size(few))
 
 
 def test_effective_size_is_that_of_autoregressive_chains() -> None:
     noise = _random(4, 20_000)
     assert llc.effective_size(noise) == pytest.approx(80_000, rel=0.05)
-    phi = 0.9
-    chain = torch.empty_like(noise)
-    chain[:, 0] = noise[:, 0] / math.sqrt(1 - phi**2)
-    for t in range(1, 20_000):
-        chain[:, t] = phi * chain[:, t - 1] + noise[:, t]
-    assert llc.effective_size(chain) == pytest.approx(80_000 * (1 - phi) / (1 + phi), rel=0.15)
+    for phi in (0.9, -0.5):  # the second is worth more than its draws
+        chain = torch.empty_like(noise)
+        chain[:, 0] = noise[:, 0] / math.sqrt(1 - phi**2)
+        for t in range(1, 20_000):
+            chain[:, t] = phi * chain[:, t - 1] + noise[:, t]
+        assert llc.effective_size(chain) == pytest.approx(80_000 * (1 - phi) / (1 + phi), rel=0.15)
+    alternating = torch.ones(2, 100) * (-1.0) ** torch.arange(100)
+    assert llc.effective_size(alternating) == pytest.approx(200 * math.log10(200))  # its bound
     assert llc.effective_size(2 * chain + 5) == pytest.approx(llc.effective_size(chain), rel=1e-6)
     assert llc.effective_size(noise + 10 * torch.arange(4)[:, None]) < 20  # four chains, four places
     assert llc.effective_size(torch.ones(2, 10)) == 20.0
@@ -403,6 +496,8 @@ def test_steps_commute_where_losses_are_equal_or_share_their_axes() -> None:
 
     assert landscape.commutator_bracket(loss, flat, theta) == 0.0
     assert landscape.commutator_defect(loss, flat, theta) == 0.0
+    assert math.isnan(landscape.commutator_bracket(loss, loss, math.nan * theta))
+    assert math.isnan(landscape.commutator_defect(loss, loss, math.nan * theta))
 
 
 def test_tiny_gradients_get_a_longer_step() -> None:
@@ -414,6 +509,9 @@ def test_tiny_gradients_get_a_longer_step() -> None:
     eta = 1e-6 / min(g_a, g_b)
     want = bracket * eta**2 * g_a * g_b / (eta**2 * g_a * g_b + 1e-12)  # the paper's 1e-12 is felt here
     assert landscape.commutator_defect(first, second, theta) == pytest.approx(want, rel=1e-6)
+    tiny = [_quadratic(1e-3 * scale * X) for X in (A, B)]  # which would ask for η = 1e2 and gets 1
+    want = bracket * 1e-6 * g_a * g_b / (1e-6 * g_a * g_b + 1e-12)
+    assert landscape.commutator_defect(tiny[0], tiny[1], theta) == pytest.approx(want, rel=1e-6)
 
 
 def test_onset_needs_ten_times_the_baseline_and_twenty() -> None:
@@ -422,6 +520,8 @@ def test_onset_needs_ten_times_the_baseline_and_twenty() -> None:
     assert landscape.defect_onset(steps, np.array([3.0, 3.0, 3.0, 25.0, 31.0, 99.0])) == 400
     assert landscape.defect_onset(steps, np.array([0.0, 0.0, 0.0, 15.0, 20.0, 20.5])) == 500
     assert landscape.defect_onset(steps, np.array([9.0, 9.0, 9.0, 50.0, 80.0, 89.0])) is None
+    assert landscape.defect_onset(steps[:0], np.empty(0)) is None
+    assert landscape.defect_onset(np.arange(1000), 5.0 + np.random.default_rng(0).random(1000)) is None  # noise
 
 
 # Updates.
@@ -429,7 +529,7 @@ def test_onset_needs_ten_times_the_baseline_and_twenty() -> None:
 
 def test_the_spectrum_of_updates_is_that_of_the_matrix() -> None:
     updates = _random(5, 40)
-    want = torch.linalg.svdvals(updates)
+    want = torch.linalg.eigvalsh(updates @ updates.T).flip(0).sqrt()  # the roots of the Gram matrix
     got = landscape.update_spectrum(updates)
     torch.testing.assert_close(got, want, rtol=1e-8, atol=1e-8)
     turn = torch.linalg.qr(_random(40, 40, seed=1)).Q
@@ -437,12 +537,19 @@ def test_the_spectrum_of_updates_is_that_of_the_matrix() -> None:
     assert landscape.update_gap(got) == pytest.approx((want[1] ** 2 - want[2] ** 2).item(), rel=1e-7)
     equal = landscape.update_spectrum(updates[:1].expand(4, -1))
     assert equal[0].item() == pytest.approx(2 * updates[0].norm().item(), rel=1e-9)
+    assert landscape.update_edge(equal)[0] == 1  # rounding among the zeros is no edge
     assert landscape.update_gap(torch.tensor([5.0, 3.0])) == 9.0  # a window of two
+    assert landscape.update_gap(torch.tensor([5.0])) == 0.0
+    broken = landscape.update_spectrum(math.nan * updates)
+    assert broken.isnan().all()
+    for spectrum in (broken, torch.tensor([5.0])):
+        assert math.isnan(landscape.update_edge(spectrum)[1])
 
 
 def test_the_edge_is_where_the_spectrum_breaks_and_noise_has_none() -> None:
     assert landscape.update_edge(torch.tensor([8.0, 4.0, 0.5, 0.4])) == (2, 8.0)
     assert landscape.update_edge(torch.tensor([8.0, 0.0, 0.0])) == (1, math.inf)
+    assert landscape.update_edge(torch.zeros(3)) == (1, 1.0)
     noise = _random(5, 10_000)
     assert landscape.update_edge(landscape.update_spectrum(noise))[1] < 1.1
     drift = noise + _random(10_000, seed=1)  # the same noise and one common direction
@@ -468,6 +575,10 @@ def test_the_noise_scale_is_the_unbiased_variance_over_the_signal() -> None:
     exact = landscape.noise_scale_of_norms(2.0 + 50.0 / 8, 2.0 + 50.0 / 512, 8, 512)  # their expectations
     assert exact.trace == pytest.approx(50.0, rel=1e-9)
     assert exact.scale == pytest.approx(25.0, rel=1e-9)
+    one = landscape.noise_scale(gradients[:1], rows)
+    assert math.isnan(one.trace)
+    assert math.isnan(one.scale)
+    assert landscape.NoiseScale(1.0, -0.5).scale == math.inf
 
 
 def test_the_noise_scale_of_a_problem_is_what_it_was_made_with() -> None:
@@ -496,6 +607,12 @@ def test_the_cosine_tells_growing_from_shrinking() -> None:
     angular = curvature.gradient(lambda w: _quadratic(A)(w / w.norm()), theta)
     assert landscape.cosine_to_weights(angular, theta) == pytest.approx(0.0, abs=1e-10)
     assert landscape.cosine_to_weights(torch.zeros(6), theta) == 0.0
+    assert math.isnan(landscape.cosine_to_weights(math.nan * theta, theta))
+    for seed in range(200):  # rounding does not leave [−1, 1]
+        v = _random(7, seed=seed)
+        assert -1.0 <= landscape.cosine_to_weights(v, v) <= 1e-12 - 1.0
+        assert 1.0 - 1e-12 <= landscape.cosine_to_weights(-v, v) <= 1.0
+    assert abs(landscape.cosine_to_weights(_random(100_000), _random(100_000, seed=1))) < 0.015  # noise
     turn = torch.linalg.qr(_random(6, 6, seed=3)).Q
     g = _random(6, seed=4)
     want = landscape.cosine_to_weights(g, theta)
@@ -509,6 +626,10 @@ def test_second_differences_are_exact_for_parabolas() -> None:
     np.testing.assert_allclose(landscape.second_difference(steps, 7.0 - 2.0 * steps), 0.0, atol=1e-12)
     values = np.array([1.0, 4.0, 2.0, 8.0])
     np.testing.assert_allclose(landscape.second_difference(np.arange(4), values), [-5.0, 8.0])
+    assert landscape.second_difference(np.arange(2), values[:2]).shape == (0,)
+    noise = landscape.second_difference(np.arange(10_000), np.random.default_rng(0).standard_normal(10_000))
+    assert noise.std() == pytest.approx(math.sqrt(6), rel=0.05)  # of v₂ − 2v₁ + v₀
+    assert abs(noise.mean()) < 1e-3
 
 
 # The measures.
@@ -559,10 +680,53 @@ def test_the_gradient_measure_is_the_gradient() -> None:
     assert values["gradient/cosine_weights"] == pytest.approx(landscape.cosine_to_weights(g, theta), rel=1e-9)
 
 
+@pytest.mark.parametrize("measure", MEASURES, ids=lambda m: m.kind)
+@pytest.mark.parametrize("fill", [0.0, math.nan, math.inf], ids=["dead", "nan", "infinite"])
+def test_a_dead_or_diverged_network_raises_nothing_and_passes_for_nothing(measure: Measure, fill: float) -> None:
+    look = small_snapshot()
+    with torch.no_grad():
+        for parameter in look.network.parameters():
+            parameter.fill_(fill)
+    values = measure(look)
+    assert set(values) == {quantity.key for quantity in measure.quantities}
+    if fill != 0.0:
+        assert all(np.isnan(value).all() for value in values.values()), values
+    for key in {"gradient/norm", "gradient/cosine_weights", "noise/trace", "commutator/defect"} & set(values):
+        assert fill != 0.0 or values[key] == 0.0
+
+
+def test_noise_and_size_of_the_gradient_of_all_training_rows_fit_together() -> None:
+    look = small_snapshot()
+    assert len(look.split.rows["train"]) == 24
+    noise = {k: float(v) for k, v in landscape.GradientNoise(batches=4, batch=6)(look).items()}
+    norm = float(landscape.GradientSize()(look)["gradient/norm"])
+    assert noise["noise/signal"] + noise["noise/trace"] / 24 == pytest.approx(norm**2, rel=1e-9)
+    assert noise["noise/trace"] > 0
+    other = landscape.GradientNoise(batches=4, batch=6)(small_snapshot(step=1))
+    assert other["noise/trace"] != noise["noise/trace"]  # other mini-batches at another step
+
+
+def test_the_measure_of_the_coefficient_is_the_function_with_n_over_log_n() -> None:
+    loss, theta = _train_loss()
+    sampler = llc.LocalLearning(chains=2, burn_in=2, draws=8)
+    values = sampler(small_snapshot())
+    generator = Seeds(0).generator("measure", "local-learning")
+    found = llc.learning_coefficient(loss, theta, 24 / math.log(24), sampler, generator)
+    assert values["llc/value"] == pytest.approx(found.value, rel=1e-9)
+    assert values["llc/error"] == pytest.approx(found.error, rel=1e-9)
+    assert values["llc/r_hat"] == pytest.approx(found.r_hat, rel=1e-9)
+    assert values["llc/negative"] == found.negative
+
+
 def test_a_slice_passes_through_the_network() -> None:
     loss, theta = _train_loss()
     values = np.asarray(curvature.LossSlice(points=3)(small_snapshot())["landscape/slice"])
     assert values[1] == pytest.approx(loss(theta).item(), rel=1e-6)
+    look, generator = small_snapshot(), Seeds(0).generator("measure", "loss-slice")
+    curvature.some_rows(look, 512, generator)  # the batch is drawn first
+    direction = curvature.filter_direction(look.network, generator, output_axis=-1)
+    assert values[0] == pytest.approx(loss(theta - direction).item(), rel=1e-6)
+    assert values[2] == pytest.approx(loss(theta + direction).item(), rel=1e-6)
     assert len(set(values.tolist())) == 3
 
 
@@ -574,6 +738,19 @@ def test_the_two_forms_of_the_defect_agree_on_a_network() -> None:
     assert found[0] > 0
     other = landscape.CommutatorDefect()(small_snapshot(step=4))
     assert other["commutator/defect"] != found[0]  # other mini-batches at another step
+
+
+def test_rows_are_drawn_of_the_training_rows_without_repetition() -> None:
+    look = small_snapshot()
+    train = look.split.rows["train"].tolist()
+    rows = curvature.some_rows(look, 10, _stream()).tolist()
+    assert len(set(rows)) == 10
+    assert set(rows) < set(train)
+    assert rows != curvature.some_rows(look, 10, _stream(1)).tolist()
+    assert sorted(curvature.some_rows(look, 1000, _stream()).tolist()) == sorted(train)
+    loss, theta = curvature.snapshot_loss(look, torch.tensor(rows))
+    want = look.objective(look.logits_NRV[rows], look.targets_NR[rows])
+    assert loss(theta).item() == pytest.approx(want.item(), rel=1e-9)
 
 
 def test_what_is_drawn_is_a_matter_of_the_seed_alone() -> None:

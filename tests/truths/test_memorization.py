@@ -17,6 +17,7 @@ from grokscope.objectives import CrossEntropy
 from grokscope.seeds import Seeds
 from grokscope.tasks import ModularArithmetic
 from grokscope.testing import check_measure
+from grokscope.testing.measure import small_snapshot
 
 EXACT = 1e-10  # float64 sums of some thousand terms of order 1
 
@@ -123,6 +124,22 @@ def test_the_fit_is_the_best_of_a_fine_grid_in_any_order_and_unit(seed: int) -> 
 def test_a_network_that_learns_nothing_has_next_to_no_capacity() -> None:
     nothing = np.abs(np.random.default_rng(0).standard_normal(5))
     assert memorization.fit_capacity(SIZES, nothing).bits < 2.0
+    assert memorization.fit_capacity(SIZES, np.full(5, 0.1)) == pytest.approx((0.1, 5, 0.0))
+    assert memorization.fit_capacity(SIZES, np.zeros(5)) == (0.0, 5, 0.0)
+
+
+def test_capacities_of_nothing_say_so() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        memorization.capacity([])
+    assert memorization.bits_per_parameter(10.0, 1) == 10.0
+    with pytest.raises(ValueError, match="parameters"):
+        memorization.bits_per_parameter(10.0, 0)
+    for empty in (0.0, math.nan):
+        with pytest.raises(ValueError, match="above 0"):
+            memorization.saturation(10.0, empty)
+    with pytest.raises(ValueError, match="vocabulary"):
+        memorization.dataset_bits(3, 0)
+    assert math.isnan(memorization.capacity([1.0, math.nan]))
 
 
 def test_a_fit_wants_as_many_of_both() -> None:
@@ -144,6 +161,14 @@ def test_membership_by_hand() -> None:
     assert memorization.best_membership_f1(torch.ones(4), torch.ones(9)) == pytest.approx(2 / 3, rel=EXACT)
     assert memorization.best_membership_f1(members + 5, others) == 1.0
     assert memorization.best_membership_f1(members, others + 5) == pytest.approx(2 / 3, rel=EXACT)
+
+
+def test_scores_that_are_not_numbers_or_are_missing_tell_nothing() -> None:
+    scores, broken, none = torch.ones(3), torch.tensor([0.0, torch.nan]), torch.zeros(0)
+    for test in (memorization.membership_f1, memorization.best_membership_f1):
+        for members, others in ((broken, scores), (scores, broken), (none, scores), (scores, none)):
+            assert math.isnan(test(members, others))
+        assert test(torch.tensor([torch.inf, 1.0]), torch.tensor([0.0, -torch.inf])) == 1.0
 
 
 def test_membership_without_ties_is_the_count_above_the_median() -> None:
@@ -214,6 +239,14 @@ def test_extraction_counts_rows_that_are_right_after_the_prefix() -> None:
     assert memorization.extraction_rate(generated, wanted, prefix=2) == 0.75
     order = torch.tensor([2, 0, 3, 1])
     assert memorization.extraction_rate(generated[order], wanted[order], prefix=1) == 0.5
+    noise = _tokens(2000, 2, vocabulary=50), _tokens(2000, 2, vocabulary=50, seed=1)
+    assert memorization.extraction_rate(*noise) < 0.003  # 1 in 2500 by chance
+    for prefix in (-1, 3):
+        with pytest.raises(ValueError, match="prefix"):
+            memorization.extraction_rate(generated, wanted, prefix=prefix)
+    with pytest.raises(ValueError, match="shape"):
+        memorization.extraction_rate(generated[:, :1], wanted)
+    assert math.isnan(memorization.extraction_rate(generated[:0], wanted[:0]))
 
 
 def test_one_pass_over_the_truth_extracts_what_greedy_decoding_does() -> None:
@@ -277,3 +310,11 @@ def test_a_network_that_has_seen_nothing_holds_next_to_nothing() -> None:
     assert values["memorization/train_share"] < 0.05
     assert values["memorization/unintended_bits"] < 0.05 * 48 * math.log2(11)
     assert abs(values["memorization/membership_f1"] - 0.5) < 0.15
+
+
+def test_saturation_and_fill_are_against_a_capacity_that_was_measured() -> None:
+    snapshot = small_snapshot()
+    plain, against = Memorization()(snapshot), Memorization(capacity=100.0)(snapshot)
+    assert set(against) - set(plain) == {"memorization/saturation", "memorization/fill"}
+    assert against["memorization/saturation"] == pytest.approx(24 * math.log2(7) / 100)
+    assert against["memorization/fill"] == pytest.approx(float(plain["memorization/train_bits"]) / 100)

@@ -1,12 +1,14 @@
 """Truths for measures/norms.py: roots of sums of squares, of the tensors they name."""
 
+import dataclasses
 import math
 
 import pytest
 import torch
+from torch import Tensor
 
 from grokscope.measures import Norms, Snapshot
-from grokscope.models import MLP, Model, Transformer
+from grokscope.models import MLP, Model, Network, Transformer
 from grokscope.objectives import CrossEntropy
 from grokscope.seeds import Seeds
 from grokscope.tasks import ModularArithmetic
@@ -43,6 +45,25 @@ def test_the_last_layer_is_the_one_that_makes_the_logits(model: Model, readout: 
     assert Norms()(look)["norm/last_layer"] == 0.0
     spread = look.network(look.encoding.tokens_NL).std(dim=0)
     assert spread.max() == 0.0  # without it every row gives the same logits
+
+
+class Shift(Network):
+    """A network of one vector, without a matrix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.b = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
+
+    def forward(self, tokens_NL: Tensor) -> Tensor:
+        return self.b.expand(len(tokens_NL), 1, 2)
+
+    def initialise(self, generator: torch.Generator) -> None: ...
+
+
+def test_a_network_without_a_matrix_has_no_last_layer() -> None:
+    values = Norms()(dataclasses.replace(_look(MLP(hidden=5)), network=Shift(), _cache={}))
+    assert values["norm/weights"] == values["norm/b"] == 5.0
+    assert math.isnan(values["norm/last_layer"])
 
 
 def test_norms_scale_with_the_weights() -> None:

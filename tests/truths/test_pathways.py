@@ -248,13 +248,13 @@ def test_imbalance_is_the_squared_variation() -> None:
 def test_hooks_capture_the_routers_of_any_module_and_leave_no_trace() -> None:
     first, second = nn.Linear(4, 3), nn.Linear(3, 5)
     module, x = nn.Sequential(first, nn.Tanh(), second), torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
-    seen = pathways.captured(module, ["2", "0"], x)
-    torch.testing.assert_close(seen[1], first(x))
-    torch.testing.assert_close(seen[0], second(torch.tanh(first(x))))
+    seen = pathways.logits_by_name(module, "0|2", x)
+    torch.testing.assert_close(seen[0], first(x))
+    torch.testing.assert_close(seen[1], second(torch.tanh(first(x))))
     assert not any(tensor.requires_grad for tensor in seen)
     assert not any(m._forward_hooks for m in module.modules())
     with pytest.raises(RuntimeError):
-        pathways.captured(module, ["0"], x[:, :2])
+        pathways.logits_by_name(module, "0", x[:, :2])
     assert not first._forward_hooks
 
 

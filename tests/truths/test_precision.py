@@ -72,6 +72,25 @@ def test_zero_losses_are_counted_and_a_safe_loss_has_none() -> None:
     assert precision.zero_losses(_random(100).square()) == 0.0
 
 
+def test_what_is_not_a_number_has_neither_collapsed_nor_a_loss_of_nothing() -> None:
+    broken = torch.tensor([[torch.nan, 0.0], [40.0, 0.0]])
+    assert precision.softmax_collapse(broken).isnan()
+    assert precision.softmax_collapse(torch.tensor([[torch.inf, 0.0]])).isnan()
+    assert precision.softmax_collapse(torch.tensor([[40.0, -torch.inf]])) == 1.0  # a token that is masked out
+    assert precision.zero_losses(torch.tensor([0.0, torch.nan])).isnan()
+    for function in (precision.logit_scale, precision.confidence):
+        assert function(broken).isnan()
+    assert precision.margins(broken, torch.tensor([0, 0])).isnan().tolist() == [True, False]
+
+
+def test_half_precision_is_measured_in_double() -> None:
+    logits, targets = (7 * _random(40, 6)).bfloat16(), torch.arange(40) % 6
+    for function in (precision.logit_scale, precision.confidence):
+        assert torch.equal(function(logits), function(logits.double()))
+    assert torch.equal(precision.margins(logits, targets), precision.margins(logits.double(), targets))
+    assert torch.equal(precision.alignment([logits], [logits]), torch.tensor(-1.0, dtype=torch.float64))
+
+
 # Logits.
 
 
@@ -85,6 +104,7 @@ def test_the_scale_of_logits_is_their_mean_norm() -> None:
 def test_confidence_is_the_mean_largest_probability() -> None:
     assert precision.confidence(torch.zeros(3, 5)).item() == pytest.approx(0.2, rel=1e-12)
     assert precision.confidence(torch.tensor([[math.log(3.0), 0.0]])).item() == pytest.approx(0.75, rel=1e-6)
+    assert precision.confidence(0.01 * _random(500, 50)) < 0.021  # noise of no size: 1/V and a little
     random = _random(50, 6)
     naive = np.mean([max(math.exp(z) for z in row) / sum(math.exp(z) for z in row) for row in random.tolist()])
     assert precision.confidence(random + 5.0).item() == pytest.approx(naive, rel=1e-12)
@@ -118,6 +138,9 @@ def test_alignment_is_one_along_the_weights_and_nothing_across() -> None:
     assert precision.alignment(weights, weights).item() == pytest.approx(-1.0, rel=1e-12)
     assert precision.alignment([torch.tensor([1.0, 0.0])], [torch.tensor([0.0, 3.0])]) == 0.0
     assert precision.alignment(weights, [torch.zeros_like(w) for w in weights]) == 0.0
+    for seed in range(50):  # rounding does not carry a cosine beyond 1
+        w = [_random(24, seed=seed)]
+        assert precision.alignment(w, w) >= -1.0
     split = [*weights[0].unbind(0), weights[1]]  # how tensors are cut does not matter
     gradients = [_random(3, 4, seed=2), _random(5, seed=3)]
     whole = precision.alignment(weights, gradients)
@@ -187,6 +210,10 @@ def test_larger_logits_are_seen_and_collapse() -> None:
     np.testing.assert_allclose(after["logits/margin_quantiles"], 1e7 * before["logits/margin_quantiles"], rtol=1e-5)
     assert before["logits/confidence"] < 0.9
     assert after["logits/confidence"] > 0.999
+    middle = _look(model)
+    middle._cache["logits"] = torch.tensor([20.0] + [0.0] * 7).expand(middle.logits_NRV.shape)
+    shares = [SoftmaxCollapse(precision=p)(middle)["precision/softmax_collapse"] for p in ("float32", "float64")]
+    assert shares == [1.0, 0.0]
     assert SoftmaxCollapse()(small) == {"precision/softmax_collapse": 0.0, "precision/zero_losses": 0.0}
     values = SoftmaxCollapse(precision="float64")(large)
     right = (large.logits_NRV.argmax(-1) == large.targets_NR)[large.split.rows["train"]]

@@ -113,6 +113,9 @@ def test_a_dead_or_diverged_network_has_no_key_frequency_and_raises_nothing(fill
     values = KeyFrequencies()(look)
     assert len(values["fourier/key_frequencies"]) == 0  # type: ignore[arg-type]
     assert values["fourier/circle"].shape == (0, 13, 2)  # type: ignore[union-attr]
+    sparse = FourierSparsity()(look)
+    for key in ("fourier/gini_embedding", "fourier/gini_neuron_logit"):
+        assert sparse[key] == pytest.approx(fill, nan_ok=True)
 
 
 def test_an_even_modulus_may_have_half_of_itself_as_a_key_frequency() -> None:

@@ -96,20 +96,32 @@ def test_nothing_has_no_rank_and_what_is_not_finite_has_no_spectrum() -> None:
     nothing = torch.zeros(4)
     for function in (spectrum.effective_rank, spectrum.participation_ratio, spectrum.top_share):
         assert function(nothing) == 0.0
-    broken = torch.full((5, 3), torch.nan)
-    assert spectrum.covariance_eigenvalues(broken).isnan().all()
+    for broken in (torch.full((5, 3), torch.inf), torch.full((5, 3), torch.nan)):
+        assert spectrum.covariance_eigenvalues(broken).isnan().all()
     assert spectrum.effective_rank(spectrum.covariance_eigenvalues(broken)).isnan()
     assert spectrum.feature_rank(broken) == 0
     for n in range(3, 40):  # the mean of n equal numbers is not always that number
         constant = torch.full((n, 4), 0.1, dtype=torch.float64)
         assert not spectrum.covariance_eigenvalues(constant).any()
         assert spectrum.feature_rank(constant) == 0
+    empty = torch.zeros(0, 4)
+    assert spectrum.feature_rank(empty) == 0
+    assert spectrum.normalised_entropy(spectrum.covariance_eigenvalues(empty)) == 0.0
+    for function in (spectrum.normalised_entropy, spectrum.effective_rank, spectrum.participation_ratio):
+        assert function(torch.tensor([1.0, torch.nan])).isnan()
 
 
 def test_the_participation_ratio_is_never_above_the_effective_rank() -> None:
     for seed in range(20):
         values = _random(12, seed=seed).square()
         assert 1.0 <= spectrum.participation_ratio(values) <= spectrum.effective_rank(values) <= 12.0
+
+
+def test_shares_of_equal_values_never_leave_their_range_by_rounding() -> None:
+    for k in range(1, 200):
+        values = torch.full((k,), 0.1, dtype=torch.float64)
+        assert spectrum.normalised_entropy(values) <= 1.0
+        assert spectrum.top_share(values, top=k) <= 1.0
 
 
 def test_spectra_do_not_see_scale_rotation_order_or_translation() -> None:
@@ -140,6 +152,12 @@ def test_a_planted_rank_is_found(dtype: torch.dtype) -> None:
         assert spectrum.feature_rank(x.to(dtype)) == rank
         assert spectrum.feature_rank((5.0 * x @ _rotation(30)).to(dtype)) == rank
     assert spectrum.feature_rank(_random(200, 30).to(dtype)) == 30
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_has_the_rank_of_float32(dtype: torch.dtype) -> None:
+    x = torch.eye(8).repeat(150, 1).to(dtype)  # 1200 rows: more than half precision's own tolerance can take
+    assert spectrum.feature_rank(x) == spectrum.feature_rank(x.float()) == 7
 
 
 def test_a_direction_counts_from_the_tolerance_on() -> None:
@@ -182,7 +200,12 @@ def test_a_probe_reads_noise_at_chance_and_a_dead_layer_by_its_commonest_answer(
     assert 0.07 < spectrum.linear_probe(x[:2000], labels[:2000], x[2000:], labels[2000:]) < 0.13
     answers = torch.tensor([0, 1, 1, 2])
     assert spectrum.linear_probe(torch.zeros(4, 3), answers, torch.zeros(4, 3), answers) == 0.5
-    assert spectrum.linear_probe(torch.full((4, 3), torch.nan), answers, torch.zeros(4, 3), answers).isnan()
+    broken = torch.full((4, 3), torch.nan)
+    assert spectrum.linear_probe(broken, answers, torch.zeros(4, 3), answers).isnan()
+    assert spectrum.linear_probe(torch.eye(4), answers, torch.cat([broken, broken[:, :1]], 1), answers).isnan()
+    none = torch.zeros(0, dtype=torch.long)
+    assert spectrum.linear_probe(torch.zeros(0, 3), none, torch.zeros(4, 3), answers).isnan()
+    assert spectrum.linear_probe(torch.eye(4), answers, torch.zeros(0, 4), none).isnan()
 
 
 @pytest.mark.parametrize(
@@ -265,6 +288,9 @@ def test_noise_has_no_parallelogram_and_predicts_the_training_pairs_alone() -> N
     train = torch.arange(len(pairs)) % 3 == 0
     assert representation.rqi(_random(60, 16), pairs, answers) == 0.0
     assert 0.02 < representation.rqi(_random(60, 1), pairs, answers) < 0.07  # P(|N(0, 4)| < 0.1) = 0.04
+    every = torch.ones(len(pairs), dtype=torch.bool)
+    loss = representation.effective_loss(_random(60, 64), pairs, answers, every)
+    assert loss.item() == pytest.approx(4 / 60, rel=0.1)  # a gap of four independent vectors among sixty
     none = representation.existing(_random(60, 16), pairs, answers)
     predicted = representation.predicted_accuracy(none, representation.parallelograms(answers), train)
     assert predicted.item() == pytest.approx(train.double().mean().item())
@@ -278,6 +304,9 @@ def test_one_parallelogram_by_hand() -> None:
     for exists, right in ((True, 2), (False, 1)):
         got = representation.predicted_accuracy(torch.tensor([exists]), corners, train)
         assert got.item() == pytest.approx(right / 6)
+    assert representation.rqi(torch.arange(3.0)[:, None], pairs, answers) == 1.0
+    assert representation.rqi(torch.tensor([[0.0], [1.0], [5.0]]), pairs, answers) == 0.0
+    assert representation.rqi(torch.eye(3), torch.tensor([[0, 0], [1, 1]]), torch.tensor([0, 1])) == 0.0  # none
     bent = torch.tensor([[0.0], [1.0], [5.0]])  # gap (0 + 5 − 2)², Z_0 = 4 + 1 + 9
     every = torch.ones(6, dtype=torch.bool)
     assert representation.effective_loss(bent, pairs, answers, every).item() == pytest.approx(9 / 14, rel=1e-12)
@@ -301,10 +330,12 @@ def test_parallelograms_do_not_see_translation_and_scale_nor_the_loss_rotation()
     _close(representation.effective_loss(4.0 * e @ _rotation(5) + 7.0, pairs, answers, train), loss)
 
 
-def test_a_point_and_a_diverged_embedding_have_no_parallelogram() -> None:
+def test_a_point_has_no_parallelogram_and_a_diverged_embedding_tells_nothing() -> None:
     pairs, answers = _addition(10)
-    for dead in (0.3, torch.nan):
-        assert representation.rqi(torch.full((10, 4), dead), pairs, answers) == 0.0
+    assert representation.rqi(torch.full((10, 4), 0.3), pairs, answers) == 0.0
+    for broken in (torch.nan, torch.inf):
+        assert representation.rqi(torch.full((10, 4), broken), pairs, answers).isnan()
+    assert not representation.existing(torch.full((10, 4), torch.nan), pairs, answers).any()
 
 
 def test_the_equations_give_the_gaps() -> None:
@@ -356,9 +387,20 @@ def test_a_mixture_of_waves_has_the_share_of_the_strongest() -> None:
 
 
 def test_noise_is_no_circle_and_a_point_none() -> None:
-    assert representation.circularity(_random(113, 128)) < 0.15
+    assert 0.06 < representation.circularity(_random(113, 128)) < 0.1
     assert representation.circularity(torch.full((13, 4), 0.3)) == 0.0
     assert representation.circularity(torch.full((13, 4), torch.nan)).isnan()
+    assert representation.circularity(torch.ones(1, 4)) == 0.0
+
+
+def test_circularity_is_the_papers_sum_over_its_first_components() -> None:
+    e = _random(11, 6)
+    components = torch.linalg.svd(e - e.mean(0), full_matrices=False).U[:, :4]
+    power = torch.fft.fft(components.T).abs().square()[:, 1:]  # Zhong et al. 2023, Def. B.1
+    want = (2 / (11 * components.square().sum(0)) * power.amax(1)).mean()
+    _close(representation.circularity(e), want)
+    few = (2 / (11 * components[:, :2].square().sum(0)) * power[:2].amax(1)).mean()
+    _close(representation.circularity(e, components=2), few)
 
 
 # Classes.
@@ -382,8 +424,8 @@ def test_separation_and_cosine_gap_are_loops_over_pairs() -> None:
     x, labels = _classes(40, 4, 6)
     labels[:7] = 3  # classes of unequal size
     groups = [x[labels == c] for c in range(4)]
-    between = [(a.mean(0) - b.mean(0)).norm() for a, b in itertools.combinations(groups, 2)]
-    within = [(g - g.mean(0)).norm(dim=1).mean() for g in groups]
+    between = [(a.mean(0) - b.mean(0)).square().sum() for a, b in itertools.combinations(groups, 2)]
+    within = [(g - g.mean(0)).square().sum(1).mean() for g in groups]
     _close(representation.separation_ratio(x, labels), torch.stack(between).mean() / torch.stack(within).mean())
     cosines: dict[bool, list[Tensor]] = {True: [], False: []}
     for i, j in itertools.combinations(range(40), 2):
@@ -395,7 +437,7 @@ def test_separation_and_cosine_gap_are_loops_over_pairs() -> None:
 def test_two_points_and_their_neighbours_have_closed_forms() -> None:
     delta, labels = 0.1, torch.tensor([0, 0, 1, 1])
     x = torch.tensor([[1.0, delta], [1.0, -delta], [-1.0, delta], [-1.0, -delta]], dtype=torch.float64)
-    assert representation.separation_ratio(x, labels).item() == pytest.approx(2 / delta, rel=1e-12)
+    assert representation.separation_ratio(x, labels).item() == pytest.approx((2 / delta) ** 2, rel=1e-12)
     line = torch.tensor([1.2, 0.8, -1.2, -0.8], dtype=torch.float64)[:, None]  # Σ_W = 0.04, Σ_B = 1
     assert representation.within_class_collapse(line, labels).item() == pytest.approx(0.02, rel=1e-12)
 
@@ -413,7 +455,7 @@ def test_the_cosine_gap_of_a_frame_and_of_a_simplex() -> None:
 def test_noise_is_not_separated() -> None:
     labels = torch.arange(100) % 10
     noise = _random(100, 2000)
-    assert representation.separation_ratio(noise, labels).item() == pytest.approx(math.sqrt(2 / 9), rel=0.03)
+    assert representation.separation_ratio(noise, labels).item() == pytest.approx(2 / 9, rel=0.03)
     assert abs(representation.cosine_gap(noise, labels)) < 0.01
     assert representation.within_class_collapse(_random(100, 50), labels) > 0.5
     planted = _random(10, 50)[labels] + 0.01 * _random(100, 50, seed=1)
@@ -449,6 +491,40 @@ def test_a_simplex_has_equal_norms_and_angles_and_a_line_has_not() -> None:
     assert angles.item() == pytest.approx(0.5, rel=1e-12)
     crowd = representation.class_means_geometry(_random(20, 2), torch.arange(20))
     assert crowd[1] > 0.3  # twenty directions do not fit into a plane
+
+
+def test_one_class_or_none_has_no_separation() -> None:
+    x, one = _random(6, 4), torch.zeros(6, dtype=torch.long)
+    assert representation.separation_ratio(x, one).isnan()
+    assert representation.cosine_gap(x, one).isnan()
+    assert representation.cosine_gap(x, torch.arange(6)).isnan()  # no two rows of a class
+    assert representation.within_class_collapse(x, one).isinf()
+    dead, labels = torch.zeros(6, 4), torch.arange(6) % 3
+    for features, classes in ((x, one), (dead, labels)):
+        assert all(value.isnan() for value in representation.class_means_geometry(features, classes))
+    for function in (representation.separation_ratio, representation.cosine_gap):
+        assert function(torch.full((6, 4), torch.nan), labels).isnan()
+
+
+def test_means_of_noise_in_many_dimensions_are_nearly_a_simplex() -> None:
+    norms, angles = representation.class_means_geometry(_random(20, 2000), torch.arange(20))
+    assert norms < 0.05
+    assert angles.item() == pytest.approx(math.sqrt(2 / (math.pi * 2000)), rel=0.1)
+
+
+def test_half_precision_is_measured_in_double() -> None:
+    x, labels = _classes(40, 4, 6)
+    half = x.bfloat16()
+    for function in (representation.separation_ratio, representation.cosine_gap, representation.within_class_collapse):
+        assert torch.equal(function(half, labels), function(half.double(), labels))
+    assert torch.equal(representation.circularity(half), representation.circularity(half.double()))
+
+
+def test_a_standardised_embedding_has_columns_of_mean_nothing_and_deviation_one() -> None:
+    e = torch.cat([_random(9, 3) * torch.tensor([1.0, 5.0, 0.1]) + 4.0, torch.full((9, 1), 0.3)], 1)
+    z = representation.standardised(e)
+    _close(z.mean(0), torch.zeros(4, dtype=torch.float64))
+    _close(z.std(0), torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float64))
 
 
 def test_classes_do_not_see_the_axes_nor_their_names() -> None:
@@ -501,6 +577,18 @@ def test_values_are_those_of_the_functions() -> None:
     assert values["collapse/within_class"] == pytest.approx(
         representation.within_class_collapse(last[train], answers[train]).item(), rel=1e-6
     )
+
+
+def test_a_diverged_network_has_no_layers_to_speak_of() -> None:
+    look = _look(EMBEDDED)
+    with torch.no_grad():
+        look.network.get_parameter("W_E").fill_(torch.nan)
+    for measure in (Parallelograms, Circularity, Separation, NeuralCollapse, RepresentationSpectrum, EmbeddingSpectrum):
+        assert all(math.isnan(float(value)) for value in measure()(look).values())
+    values = Layers()(look)
+    assert np.isnan(values["layers/rank"]).all()
+    assert np.isnan(values["layers/probe_accuracy"]).all()
+    assert math.isnan(float(values["layers/tunnel_length"]))
 
 
 def test_a_planted_circle_is_seen_in_the_embedding() -> None:

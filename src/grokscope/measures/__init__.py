@@ -12,7 +12,7 @@ from grokscope.measures.fit import Fit
 from grokscope.measures.groups import ClockPizza, Irreps, KeyIrreps, NeuronWaves
 from grokscope.measures.heavy_tails import HeavyTails
 from grokscope.measures.information import OInformation
-from grokscope.measures.kernel import TangentKernel
+from grokscope.measures.kernel import Laziness, TangentKernel
 from grokscope.measures.landscape import CommutatorDefect, GradientNoise, GradientSize
 from grokscope.measures.llc import LocalLearning
 from grokscope.measures.memorization import Memorization
@@ -20,7 +20,7 @@ from grokscope.measures.norms import Norms
 from grokscope.measures.pathways import Pathways
 from grokscope.measures.precision import LogitScale, SoftmaxCollapse, UpdateDirection
 from grokscope.measures.progress import FourierSparsity, KeyFrequencies
-from grokscope.measures.regions import LocalComplexity
+from grokscope.measures.regions import LinearMapping, LocalComplexity
 from grokscope.measures.representation import Circularity, NeuralCollapse, Parallelograms, Separation
 from grokscope.measures.spectrum import EmbeddingSpectrum, Layers, RepresentationSpectrum
 from grokscope.measures.subnetwork import ActiveSubnetwork
@@ -38,6 +38,7 @@ MEASURES: tuple[type[Measure], ...] = (
     Separation,
     NeuralCollapse,
     TangentKernel,
+    Laziness,
     Curvature,
     LossSlice,
     LocalLearning,
@@ -61,6 +62,7 @@ MEASURES: tuple[type[Measure], ...] = (
     HeavyTails,
     OInformation,
     LocalComplexity,
+    LinearMapping,
 )
 
 __all__ = [
@@ -82,6 +84,8 @@ __all__ = [
     "KeyIrreps",
     "LayerAblation",
     "Layers",
+    "Laziness",
+    "LinearMapping",
     "LocalComplexity",
     "LocalLearning",
     "LogProbabilityQuantiles",

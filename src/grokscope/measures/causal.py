@@ -1,9 +1,9 @@
 """What a part of a network does: it is replaced or taken away, and what changes is seen. For any module.
 
-A part is a submodule, by its name or by a regular expression that fits the whole name (a name is tried
-first), and within its output an index ``at``: ``...`` for everything, ``(..., [3, 5])`` for two neurons
-(:func:`units`), ``(slice(None), 1)`` for the second position. Outputs may be tensors in tuples, lists and dicts
-(``nn.LSTM``); the index then holds for each. ``inputs`` is one tensor or the tuple of positional arguments.
+A part is a submodule, by its name or by a regular expression that fits the whole name, and within its output an
+index ``at``: ``...`` for everything, ``(..., [3, 5])`` for two neurons (:func:`~grokscope.measures.hooks.units`),
+``(slice(None), 1)`` for the second position. Where an output has several tensors (``nn.LSTM``) the index holds for
+each. ``inputs`` are whatever the module takes: see :mod:`grokscope.measures.hooks`.
 
 Networks run in eval mode and without gradient, and are left as they were: hooks are gone afterwards, after
 an error too. What names nothing, or names a module whose forward is not called, is a ValueError.
@@ -11,10 +11,7 @@ an error too. What names nothing, or names a module whose forward is not called,
 Axes: N rows, H neurons, C answers, V tokens. Predictions are the argmax over the last axis, its sign where that is 1.
 """
 
-import difflib
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -23,129 +20,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from grokscope.measures.base import Measure, Snapshot, Values
+from grokscope.measures.hooks import (
+    Edit,
+    Inputs,
+    captured,
+    first_tensor,
+    logits_of,
+    mapped,
+    matching,
+    put,
+    run,
+    the_one,
+    units,
+)
 from grokscope.measures.spectrum import PROBE_ROWS, probe_rows
 from grokscope.models.base import Neurons
 from grokscope.sources import Source
 from grokscope.trace import Quantity
 
-Inputs = Tensor | Sequence[Any]
-Edit = Callable[[Any, int], Any]
-"""A module's output and the number of the call in this pass -> what it gives instead; None leaves it."""
 Ablation = Literal["mean", "zero", "resample"]
 _SHARE = (0.0, 1.0)
-
-
-# Names and hooks.
-
-
-def matching(module: nn.Module, pattern: str) -> list[str]:
-    """Names of the submodules that are ``pattern`` or that it fits as a regular expression, in the module's order.
-
-    Raises:
-        ValueError: nothing is named so, or it is no regular expression; with the nearest names.
-    """
-    names = [name for name, _ in module.named_modules() if name]
-    if pattern in names:
-        return [pattern]
-    try:
-        found = [name for name in names if re.fullmatch(pattern, name)]
-    except re.error as error:
-        raise ValueError(f"{pattern!r} is no module's name and no regular expression: {error}") from error
-    if not found:
-        near = difflib.get_close_matches(pattern, names, 5, 0.0)
-        raise ValueError(f"no submodule is named {pattern!r}; there are {', '.join(near) or 'none'}")
-    return found
-
-
-def units(numbers: Sequence[int] | Tensor, axis: int = -1) -> tuple[Any, ...]:
-    """The index of some neurons along an axis of an output: −1, or 1 for the channels of a convolution."""
-    if axis < 0:
-        return (..., numbers, *[slice(None)] * (-axis - 1))
-    return (*[slice(None)] * axis, numbers)
-
-
-@contextmanager
-def edited(module: nn.Module, edits: Mapping[str, Edit]) -> Iterator[None]:
-    """While it lasts, the outputs of the submodules are what ``edits`` makes of them.
-
-    Raises:
-        ValueError: a name fits nothing; or, at the end, the forward of what it fits was not called.
-    """
-    calls: dict[str, int] = {}
-    handles = []
-    try:
-        for pattern, edit in edits.items():
-            for name in matching(module, pattern):
-                calls[name] = 0
-                handles.append(module.get_submodule(name).register_forward_hook(_hook(name, edit, calls)))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-    if silent := [name for name, count in calls.items() if not count]:
-        raise ValueError(f"the forward of {', '.join(silent)} was not called, so there is no output to replace")
-
-
-def _hook(name: str, edit: Edit, calls: dict[str, int]) -> Callable[[nn.Module, Any, Any], Any]:
-    def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
-        calls[name] += 1
-        return edit(output, calls[name] - 1)
-
-    return hook
-
-
-@contextmanager
-def _still(module: nn.Module) -> Iterator[None]:
-    """Eval mode and no gradient; afterwards every submodule is in the mode that it had."""
-    modes = [(part, part.training) for part in module.modules()]
-    try:
-        module.eval()
-        with torch.no_grad():
-            yield
-    finally:
-        for part, training in modes:
-            part.training = training
-
-
-def run(module: nn.Module, inputs: Inputs, edits: Mapping[str, Edit] | None = None) -> Any:
-    """The module's output, in eval mode and without gradient, under some edits. One forward pass."""
-    arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-    with _still(module), edited(module, edits or {}):
-        return module(*arguments)
-
-
-def captured(module: nn.Module, pattern: str, inputs: Inputs) -> dict[str, list[Any]]:
-    """Copies of the outputs of the submodules, by name, one per call. One forward pass."""
-    seen: dict[str, list[Any]] = {name: [] for name in matching(module, pattern)}
-
-    def keep(name: str) -> Edit:
-        return lambda output, _: seen[name].append(_mapped(Tensor.clone, output))  # a later in-place op would show
-
-    run(module, inputs, {name: keep(name) for name in seen})
-    return seen
-
-
-def _mapped(change: Callable[..., Tensor], first: Any, *others: Any) -> Any:
-    """A function of each tensor of an output, in the same tuples, lists and dicts."""
-    if isinstance(first, Tensor):
-        return change(first, *others)
-    if isinstance(first, dict):
-        return {key: _mapped(change, value, *(other[key] for other in others)) for key, value in first.items()}
-    if isinstance(first, list | tuple):
-        parts = [_mapped(change, *each) for each in zip(first, *others, strict=True)]
-        return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
-    if first is None:
-        return None
-    raise ValueError(f"an output must be tensors, got {type(first).__name__}; name a submodule that gives tensors")
-
-
-def _first(output: Any) -> Tensor:
-    """The first tensor of an output."""
-    while not isinstance(output, Tensor):
-        if not isinstance(output, list | tuple | dict) or not output:
-            raise ValueError(f"an output must begin with a tensor, got {type(output).__name__}")
-        output = next(iter(output.values() if isinstance(output, dict) else output))
-    return output
 
 
 # Patching and ablation.
@@ -179,7 +73,7 @@ def ablated(
 
     Args:
         module: any.
-        inputs: one tensor, or the tuple of positional arguments.
+        inputs: one tensor, a tuple or a mapping of arguments, or a function that calls the module.
         pattern: name or regular expression of submodules; all that fit are ablated together.
         how: ``zero``; ``mean``: the part's mean over the rows, at each position its own; ``resample``:
             the part of another row, one and the same for all submodules of N rows. Zero deletes the weights
@@ -214,42 +108,42 @@ def _ablation(
 def _given(name: str, calls: Sequence[Any], at: Any) -> Edit:
     """In place of each call's part the given one's, which may have one row for all."""
 
-    def put(output: Tensor, value: Tensor) -> Tensor:
+    def placed(output: Tensor, value: Tensor) -> Tensor:
         if output.dim() != value.dim() or any(v not in (1, o) for o, v in zip(output.shape, value.shape, strict=True)):
             raise ValueError(f"{name} has shape {tuple(output.shape)} here and {tuple(value.shape)} in the other run")
-        return _put(output, value, at)
+        return put(output, value, at)
 
     def edit(output: Any, call: int) -> Any:
         if call >= len(calls):
             raise ValueError(f"{name} is called more than the {len(calls)} times of the other run")
-        return _mapped(put, output, calls[call])
+        return mapped(placed, output, calls[call])
 
     return edit
 
 
 def _zeroed(at: Any) -> Edit:
-    return lambda output, _: _mapped(lambda x: _put(x, torch.zeros_like(x), at), output)
+    return lambda output, _: mapped(lambda x: put(x, torch.zeros_like(x), at), output)
 
 
 def _drawn(calls: Sequence[Any], at: Any, seed: int, batch: int) -> Edit:
     """In place of each call's part that of rows drawn from another run's."""
 
     def edit(output: Any, call: int) -> Any:
-        state, wanted = calls[call], _first(output).shape[batch]
-        have = _first(state).shape[batch]
+        state, wanted = calls[call], first_tensor(output).shape[batch]
+        have = first_tensor(state).shape[batch]
         rows = torch.randint(have, (wanted,), generator=torch.Generator().manual_seed(seed))
 
-        def put(x: Tensor, y: Tensor) -> Tensor:
-            return _put(x, y.index_select(_rows_axis(y, have, batch), rows.to(y.device)), at)
+        def placed(x: Tensor, y: Tensor) -> Tensor:
+            return put(x, y.index_select(_rows_axis(y, have, batch), rows.to(y.device)), at)
 
-        return _mapped(put, output, state)
+        return mapped(placed, output, state)
 
     return edit
 
 
 def _instead(state: Any, how: Ablation, seed: int, batch: int) -> Any:
     """The mean of an output over its rows, or each row's replaced by another row's."""
-    count = _first(state).shape[batch]
+    count = first_tensor(state).shape[batch]
 
     def change(x: Tensor) -> Tensor:
         axis = _rows_axis(x, count, batch)
@@ -257,7 +151,7 @@ def _instead(state: Any, how: Ablation, seed: int, batch: int) -> Any:
             return x.double().mean(axis, keepdim=True).to(x.dtype) if x.is_floating_point() else x
         return x.index_select(axis, other_rows(count, seed).to(x.device))
 
-    return _mapped(change, state)
+    return mapped(change, state)
 
 
 def _rows_axis(x: Tensor, count: int, batch: int) -> int:
@@ -266,14 +160,6 @@ def _rows_axis(x: Tensor, count: int, batch: int) -> int:
     if count not in x.shape:
         raise ValueError(f"no axis of an output of shape {tuple(x.shape)} has the {count} rows of axis {batch}")
     return x.shape.index(count)
-
-
-def _put(output: Tensor, value: Tensor, at: Any) -> Tensor:
-    """A copy of ``output`` with ``value`` at an index."""
-    whole = value.to(output).expand_as(output)
-    changed = output.clone()
-    changed[at] = whole[at]
-    return changed
 
 
 def other_rows(count: int, seed: int) -> Tensor:
@@ -342,18 +228,12 @@ def unit_effects(
     H + 2 forward passes. 0 for a neuron that nothing reads; arguments as in :func:`ablated`.
     ``score`` takes the module's output to a scalar, such as its loss.
     """
-    (one,) = _one(matching(module, name))
-    count = _first(captured(module, one, inputs)[one][0]).shape[axis]
+    one = the_one(module, name)
+    count = first_tensor(captured(module, one, inputs)[one][0]).shape[axis]
     edits = _ablation(module, inputs, one, how, reference, seed, batch)
     whole = score(run(module, inputs)).double()
     found = [score(run(module, inputs, edits(units([h], axis)))).double() - whole for h in range(count)]
     return torch.stack(found)
-
-
-def _one(names: list[str]) -> list[str]:
-    if len(names) != 1:
-        raise ValueError(f"one submodule is asked for, the name fits {', '.join(names)}")
-    return names
 
 
 def tracing_strength(
@@ -362,7 +242,7 @@ def tracing_strength(
     perturbed: Inputs,
     pattern: str,
     at: Any = ...,
-    read: Callable[[Any], Tensor] = lambda output: output,
+    read: Callable[[Any], Tensor] = logits_of,
 ) -> float:
     """Causal strength of a state: share of the predictions that change when it has its value of a perturbed run.
 
@@ -378,7 +258,7 @@ def tracing_strength(
         perturbed: the same number of rows, each perturbed.
         pattern: name or regular expression of submodules.
         at: index of the state within their output, such as ``(slice(None), 1)`` for position 1.
-        read: takes the module's output to the logits, (N, …, V).
+        read: takes the module's output to the logits, (N, …, V); their own where it names them.
     """
     return changed(read(run(module, normal)), read(patched(module, normal, perturbed, pattern, at)))
 

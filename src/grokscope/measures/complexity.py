@@ -8,6 +8,7 @@ of weights.
 
 import bz2
 import lzma
+import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,8 +39,16 @@ def quantised(weights: Tensor, step: float) -> Tensor:
 
     Args:
         weights: finite, any shape; step: Δ > 0, in units of weight. 0.26 in steps of 0.1 is 3.
+
+    Raises:
+        ValueError: weights or steps that are not finite, a step that is not above 0, numbers beyond int64.
     """
-    return (weights.detach().double() / step).round().long()
+    if not 0 < step < math.inf:
+        raise ValueError(f"step must be above 0 and finite, got {step}.")
+    whole = (weights.detach().double() / step).round()
+    if not bool((whole.abs() < 2.0**63).all()):
+        raise ValueError(f"weights in steps of {step} must be finite and fit into 64 bits.")
+    return whole.long()
 
 
 def low_rank(weight_MN: Tensor, share: float) -> tuple[Tensor, Tensor] | None:
@@ -50,7 +59,12 @@ def low_rank(weight_MN: Tensor, share: float) -> tuple[Tensor, Tensor] | None:
 
     Args:
         weight_MN: finite; share: τ in (0, 1]; 1 keeps all directions that are not rounding.
+
+    Raises:
+        ValueError: weights that are not finite.
     """
+    if not bool(weight_MN.isfinite().all()):
+        raise ValueError("weights must be finite.")
     u, s, vt = torch.linalg.svd(weight_MN.detach().double(), full_matrices=False)
     s = torch.where(s > 1e-12 * s[:1], s, 0.0)  # zeros of a singular matrix come back as rounding
     total = s.sum()
@@ -92,7 +106,7 @@ class Coarse:
 def coarse(weights: Sequence[Tensor], step: float, share: float = 1.0) -> Coarse:
     """Weights of fewer digits and directions. [DeMoss et al. 2024]
 
-    Matrices become :func:`low_rank` factors where those are shorter; then all is :func:`quantised`.
+    Matrices become :func:`low_rank` factors where those are shorter; then all is :func:`quantised` in one Δ.
 
     Args:
         weights: finite tensors of any shapes; step: Δ; share: τ of the spectrum that is kept; at 1 no
@@ -125,10 +139,10 @@ class Description:
 
 
 def steps_from(weights: Sequence[Tensor], count: int) -> Iterator[float]:
-    """``count`` powers of two, falling, from the first at which all weights round to 0."""
+    """``count`` powers of two, falling, from the first at which all weights round to 0: 2 first for a 1."""
     largest = max((w.detach().abs().max().item() for w in weights if w.numel()), default=0.0)
     first = np.ceil(np.log2(largest)) + 1 if largest > 0 else 0
-    yield from (2.0 ** (first - i) for i in range(count))
+    yield from (float(2.0 ** (first - i)) for i in range(count))
 
 
 def description_lengths(
@@ -138,7 +152,9 @@ def description_lengths(
     shares: Sequence[float] = (1.0, 0.99, 0.9),
     steps: int = 16,
 ) -> dict[str, Description]:
-    """The shortest file with |L(θ̂) − L(θ)| < ε, by compressor. [DeMoss et al. 2024; the grid is ours]
+    """The shortest file with |L(θ̂) − L(θ)| < ε, by compressor. [DeMoss et al. 2024, Eqs. 7, 11, 14]
+
+    The grid is ours, the paper searches it by Bayesian optimisation.
 
     For each τ, Δ falls by halves until the loss is close enough: a smaller Δ only adds digits. Where no
     pair will do, the weights' own bytes are compressed. Cost: up to steps · len(shares) losses, one SVD
@@ -146,7 +162,11 @@ def description_lengths(
     do those of an untrained network whose loss is within ε of that of zeros.
 
     Args:
-        weights: θ, tensors; loss: of such tensors (float64, same shapes); tolerance: ε > 0, in the loss's unit.
+        weights: θ, finite tensors; loss: of such tensors (float64, same shapes); tolerance: ε > 0, in the
+            loss's unit; the paper takes 1.
+
+    Raises:
+        ValueError: weights that are not finite.
     """
     base = loss([w.detach().double() for w in weights])
     offers: list[tuple[bytes, float, float]] = []
@@ -158,7 +178,7 @@ def description_lengths(
                 offers.append((found.data, step, share))
                 break
     if not offers:
-        offers = [(b"".join(w.detach().cpu().numpy().tobytes() for w in weights), 0.0, 1.0)]
+        offers = [(b"".join(w.detach().cpu().flatten().view(torch.uint8).numpy().tobytes() for w in weights), 0.0, 1.0)]
     sizes = [compressed_sizes(data) for data, _, _ in offers]
     best = {name: min(range(len(offers)), key=lambda i: sizes[i][name]) for name in COMPRESSORS}
     return {name: Description(sizes[i][name], offers[i][1], offers[i][2]) for name, i in best.items()}
@@ -187,8 +207,8 @@ class DescriptionLength(Measure):
     """The shortest file of coarse weights whose training loss is within ``tolerance``, by three compressors.
 
     It rises while rows are memorised and falls with generalisation where weights are regularised; without
-    that it stays high. ε is ours. NaN where the weights are not finite. It costs tens of passes over a
-    part of the training rows.
+    that it stays high [DeMoss et al. 2024, with ε = 1; the default here is ours]. NaN where the weights are not
+    finite. It costs tens of passes over a part of the training rows.
     """
 
     kind: ClassVar[str] = "description-length"

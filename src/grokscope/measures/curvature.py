@@ -6,15 +6,17 @@ rarely have a forward-mode rule. What is drawn is drawn from the generator that 
 and in float64, so that every device and precision sees the same probes.
 """
 
+import math
 from collections.abc import Callable
 from typing import ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.nn import functional as F
 
 from grokscope.measures.base import Measure, Snapshot, Values
+from grokscope.measures.hooks import at_weights, weights_and_buffers, widened
 from grokscope.seeds import Seeds
 from grokscope.sources import Source
 from grokscope.trace import Quantity
@@ -29,23 +31,25 @@ def flat_loss(
 ) -> tuple[FlatLoss, Tensor]:
     """A module's loss on fixed data as a function of one vector, and the vector (P,) where it stands.
 
-    The vector holds the parameters in the module's order. The module is left as it is, buffers too;
-    one with dropout should be in eval mode.
+    The vector holds the parameters in the module's order, one that several parts share once. The module is left as
+    it is, buffers too; one with dropout should be in eval mode. One that takes several inputs or gives more than a
+    tensor is first made a :class:`~grokscope.measures.hooks.Logits`. Half precision is computed in float32, and
+    the vector is float32 then: steps and differences are lost in 8 bits.
     """
-    weights = {name: p.detach() for name, p in module.named_parameters()}
+    weights, buffers = weights_and_buffers(module)
+    inputs = widened(inputs)
     sizes = [p.numel() for p in weights.values()]
 
     def at(theta_P: Tensor) -> Tensor:
         parts = zip(weights.items(), theta_P.split(sizes), strict=True)
         state = {name: part.view(p.shape) for (name, p), part in parts}
-        buffers = {name: b.detach().clone() for name, b in module.named_buffers()}
-        return loss(functional_call(module, (state, buffers), (inputs,)), targets)
+        return loss(at_weights(module, state, {name: b.clone() for name, b in buffers.items()}, inputs), targets)
 
     return at, torch.cat([p.flatten() for p in weights.values()])
 
 
 def gradient(loss: FlatLoss, theta_P: Tensor) -> Tensor:
-    """∇L, (P,)."""
+    """∇L at θ, (P,), in loss per weight; for L = ½ θᵀAθ with symmetric A it is Aθ."""
     leaf = theta_P.detach().requires_grad_()
     with torch.enable_grad():
         return torch.autograd.grad(loss(leaf), leaf)[0]
@@ -64,6 +68,7 @@ def hessian_product(loss: FlatLoss, theta_P: Tensor) -> Callable[[Tensor], Tenso
     def product(v_P: Tensor) -> Tensor:
         if not slope.requires_grad:  # the loss is linear in θ
             return torch.zeros_like(v_P)
+        v_P = v_P.contiguous()  # grouped products refuse a column of a matrix
         return torch.autograd.grad(slope, leaf, v_P, retain_graph=True, materialize_grads=True)[0]
 
     return product
@@ -75,21 +80,25 @@ def lanczos(product: Callable[[Tensor], Tensor], start_P: Tensor, steps: int = 2
     Lanczos with full reorthogonalisation, twice: H is symmetric and known by its products alone. Each
     value is within its residual norm of an eigenvalue; both ends converge first, and the largest is
     usually right to 1 % after 5 steps. An eigenvalue that occurs several times is found once. K is
-    smaller than ``steps`` where the start has no more directions in it. [Ghorbani et al. 2019]
+    smaller than ``steps`` where the start has no more directions in it. All are NaN where a product is
+    not finite. Cost: K products and O(K²P). [Ghorbani et al. 2019]
 
     Args:
-        product: v -> Hv; start_P: any vector but zero, random in practice.
+        product: v -> Hv; start_P: any vector but zero, random in practice; steps: ≥ 1.
     """
     basis = [start_P / start_P.norm()]
     diagonal: list[float] = []
     off: list[float] = []
     while True:
         w = product(basis[-1])
-        diagonal.append((w @ basis[-1]).item())
+        diagonal.append((w.double() @ basis[-1].double()).item())
         q_KP = torch.stack(basis)
         for _ in range(2):
             w = w - q_KP.T @ (q_KP @ w)
-        off.append(w.norm().item())
+        off.append(torch.linalg.vector_norm(w, dtype=torch.float64).item())
+        if not math.isfinite(off[-1]):
+            nothing = torch.full((len(basis),), math.nan, dtype=torch.float64)
+            return nothing, math.nan * q_KP.T, nothing
         scale = max(abs(x) for x in diagonal + off[:-1])
         done = off[-1] <= 100 * torch.finfo(w.dtype).eps * scale  # what is left is rounding
         if done or len(basis) == min(steps, len(start_P)):
@@ -107,8 +116,8 @@ def hutchinson(
 ) -> tuple[float, float]:
     """Tr H ≈ mean of vᵀHv over random signs v, and its standard error. [Yao et al. 2019]
 
-    Unbiased, with variance 2(‖H‖_F² − Σ H_ii²)/probes: exact for a diagonal H. The error is 0 for
-    one probe, which has no spread to see.
+    Unbiased, with variance 2(‖H‖_F² − Σ H_ii²)/probes: exact for a diagonal H. The error is NaN for
+    one probe, which has no spread to see. Cost: one product per probe.
 
     Args:
         product: v -> Hv; like_P: gives size, type and device; probes: ≥ 1.
@@ -117,9 +126,9 @@ def hutchinson(
     for _ in range(probes):
         sign = torch.randint(0, 2, like_P.shape, generator=generator) * 2 - 1
         v = sign.to(like_P)
-        found.append((v @ product(v)).double().cpu())
+        found.append((v.double() @ product(v).double()).cpu())
     values = torch.stack(found)
-    error = values.std().item() / probes**0.5 if probes > 1 else 0.0
+    error = values.std().item() / probes**0.5 if probes > 1 else math.nan
     return values.mean().item(), error
 
 
@@ -153,7 +162,7 @@ def filter_direction(module: nn.Module, generator: torch.Generator, output_axis:
         output_axis: 0 for torch's own layers, −1 for weights kept as (fan_in, fan_out), as ours are.
     """
     parts = []
-    for p in (p.detach() for p in module.parameters()):
+    for p in (widened(p.detach()) for p in module.parameters()):
         d = torch.randn(p.shape, dtype=torch.float64, generator=generator).to(p)
         if p.dim() < 2:
             parts.append(torch.zeros_like(p).flatten())
@@ -176,7 +185,7 @@ def loss_plane(loss: FlatLoss, theta_P: Tensor, first_P: Tensor, second_P: Tenso
 
 
 def snapshot_loss(snapshot: Snapshot, rows: Tensor) -> tuple[FlatLoss, Tensor]:
-    """:func:`flat_loss` of a snapshot's network and objective on some rows of its table."""
+    """:func:`flat_loss` of a snapshot's network and objective on some rows of its table, the mean over them."""
     tokens, targets = snapshot.encoding.tokens_NL[rows], snapshot.targets_NR[rows]
     return flat_loss(snapshot.network, snapshot.objective, tokens, targets)
 
@@ -204,6 +213,7 @@ class Curvature(Measure):
     )
     sources: ClassVar[tuple[Source, ...]] = (
         Source("ghorbani2019investigation", "Lanczos"),
+        Source("yao2019pyhessian", "trace by Hutchinson's probes"),
         Source("foret2020sharpness", "sharpness"),
     )
 
@@ -221,7 +231,7 @@ class Curvature(Measure):
     """Draws the batch and the probes, the same at every look."""
 
     def __call__(self, snapshot: Snapshot) -> Values:
-        """Six numbers and a spectrum."""
+        """Six numbers and a spectrum, (top,), NaN after the values that were found."""
         generator = Seeds(self.seed).generator("measure", self.kind)
         loss, theta = snapshot_loss(snapshot, some_rows(snapshot, self.rows, generator))
         product = hessian_product(loss, theta)
@@ -235,7 +245,7 @@ class Curvature(Measure):
             "hessian/trace": trace,
             "hessian/trace_error": error,
             "hessian/sharpness": sharpness(loss, theta, self.radius),
-            "hessian/eigenvalues": values[: self.top].float().numpy(),
+            "hessian/eigenvalues": F.pad(values, (0, self.top), value=math.nan)[: self.top].float().numpy(),
         }
 
 

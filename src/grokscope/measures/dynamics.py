@@ -3,7 +3,8 @@
 Plain numpy. Axes: T looks, Q coordinates of a vector seen at each look, P parameters. A series is evenly
 spaced unless a function takes its steps; :func:`evenly` makes it so. Early looks of a log-spaced clock
 are denser, and what is said of frequencies or windows would be said of the clock. All cost O(T) or
-O(T log T) unless they say otherwise.
+O(T log T) unless they say otherwise. A series that holds NaN or infinity has NaN for a value, unless a
+function says that it leaves such looks out.
 
 Two measures store what these need and a snapshot has: quantiles of the training log-probability, for
 :func:`dmd_residuals`, and a sketch of the weights, for :func:`angle`.
@@ -17,6 +18,7 @@ import torch
 from numpy.typing import ArrayLike
 from pydantic import Field
 
+from grokscope.errors import BadInput
 from grokscope.measures.base import Measure, Snapshot, Values
 from grokscope.measures.memorization import log_probability
 from grokscope.sources import Source
@@ -31,14 +33,23 @@ def evenly(steps_T: ArrayLike, values_T: ArrayLike, spacing: float) -> Floats:
     """The series at first step, first step + spacing, … by linear interpolation; spacing in steps, > 0.
 
     Interpolating between sparse looks smooths: choose the spacing of the sparsest stretch that matters.
+
+    Raises:
+        BadInput: a spacing that is not above 0.
     """
+    if not spacing > 0:
+        raise BadInput(f"spacing must be above 0 steps, got {spacing}.")
     steps, values = _series(steps_T), _series(values_T)
+    if not len(steps):
+        return values
     return np.interp(np.arange(steps[0], steps[-1] + 1e-9 * spacing, spacing), steps, values)
 
 
 def detrend(values_T: ArrayLike, degree: int = 1) -> Floats:
     """The series less its least-squares polynomial, (T,), in its own unit; degree 0 takes out the mean alone."""
     values = _series(values_T)
+    if not np.isfinite(values).all():
+        return np.full(len(values), math.nan)
     powers = np.polynomial.legendre.legvander(np.linspace(-1.0, 1.0, len(values)), degree)
     return values - powers @ np.linalg.lstsq(powers, values, rcond=None)[0]
 
@@ -60,7 +71,7 @@ class SpectralSignature(NamedTuple):
 
 
 def spectral_signature(values_T: ArrayLike, spacing: float = 1.0, degree: int = 1) -> SpectralSignature:
-    """Activity, mobility and complexity of the de-trended series; all 0 where nothing is left of it.
+    """Activity, mobility and complexity of the de-trended series; all 0 where nothing is left, NaN for no looks.
 
     m_n = Σ_ω ωⁿ |F(ω)|² / T² over the discrete Fourier transform F, so m₀ = mean square [Notsawo et al.
     2023]. Their activity is ∫L²dt; ours is divided by the length, so that a longer look is no more active.
@@ -73,6 +84,8 @@ def spectral_signature(values_T: ArrayLike, spacing: float = 1.0, degree: int = 
     A series that ends far from where it began counts as one with a jump, which raises all but the activity.
     """
     values = _series(values_T)
+    if not len(values) or not np.isfinite(values).all():
+        return SpectralSignature(math.nan, math.nan, math.nan, math.nan)
     left = detrend(values, degree)
     if not np.abs(left).max() > NOTHING * np.abs(values).max():
         return SpectralSignature(0.0, 0.0, 0.0, 0.0)
@@ -87,10 +100,10 @@ def spectral_signature(values_T: ArrayLike, spacing: float = 1.0, degree: int = 
 def oscillation(values_T: ArrayLike, window: int = 50) -> float:
     """Standard deviation of the last ``window`` looks around their own straight line; ≥ 0, unit of the series.
 
-    A straight line has 0, white noise of standard deviation σ about σ√(1 − 2/window). NaN for fewer than
-    3 looks. [Howe 2026, osc(train CE), 50 looks]
+    A straight line has 0, white noise of standard deviation σ about σ√(1 − 2/window). NaN for a window of fewer
+    than 3 looks. [Howe 2026, osc(train CE), 50 looks]
     """
-    last = _series(values_T)[-window:]
+    last = _series(values_T)[-max(window, 1) :]
     return float(np.sqrt(np.mean(detrend(last) ** 2))) if len(last) > 2 else math.nan
 
 
@@ -98,10 +111,12 @@ def autocorrelation(values_T: ArrayLike, lag: int = 1) -> float:
     """Σ_t x_t x_{t+lag} / Σ_t x_t² of the series less its mean, in [−1, 1].
 
     An AR(1) process x_t = φ x_{t−1} + noise has φ at lag 1, less a bias of about (1 + 4φ)/T. A trend
-    passes for correlation: :func:`detrend` first. NaN for a constant series. It rises towards 1 as a
-    system slows down before a transition (critical slowing down).
+    passes for correlation: :func:`detrend` first. NaN for a constant series and for a lag outside 0 … T − 1. It
+    rises towards 1 as a system slows down before a transition (critical slowing down).
     """
     values = _series(values_T)
+    if not 0 <= lag < len(values):
+        return math.nan
     x = detrend(values, 0)
     if not np.abs(x).max() > NOTHING * np.abs(values).max():
         return math.nan
@@ -112,8 +127,10 @@ def autocorrelation(values_T: ArrayLike, lag: int = 1) -> float:
 
 
 def slope(x_T: ArrayLike, y_T: ArrayLike) -> float:
-    """Least-squares slope of y on x, in y's unit per x's; NaN where all x are one."""
+    """Least-squares slope of y on x, in y's unit per x's; NaN where all x are one or there are none."""
     x, y = _series(x_T), _series(y_T)
+    if not len(x) or not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return math.nan
     x = x - x.mean()
     square = float((x * x).sum())
     return float((x * (y - y.mean())).sum() / square) if square > 0 else math.nan
@@ -122,7 +139,8 @@ def slope(x_T: ArrayLike, y_T: ArrayLike) -> float:
 def plateau_slope(steps_T: ArrayLike, losses_T: ArrayLike) -> float:
     """Slope of ln loss per step over the looks given, those of the plateau: 0 on a true one.
 
-    c·e^{−rt} has −r whatever c. Looks with a loss of 0 (softmax collapse) have no logarithm and are left out.
+    c·e^{−rt} has −r whatever c. Looks with a loss of 0 (softmax collapse) have no logarithm and are left
+    out, as are those of NaN; NaN where fewer than two looks remain.
     """
     steps, losses = _series(steps_T), _series(losses_T)
     seen = losses > 0
@@ -144,26 +162,35 @@ def fit_contraction(steps_T: ArrayLike, squares_T: ArrayLike, grid: int = 41, zo
 
     For each r the best floor and c are a line's; r is searched on a logarithmic grid from 1/100 to 100
     per series, which is narrowed ``zooms`` times. Reconstruction: the paper fits ln(V − V_∞) and does not say how V_∞
-    is found. Of a series that shows little of its bend the floor is a guess.
+    is found. Of a series that shows little of its bend the floor is a guess. r is above 0
+    also where V rises, to a V_∞ above it. Of fewer than three looks both are NaN, of a constant series the rate is.
     """
     steps, squares = _series(steps_T), _series(squares_T)
+    if len(squares) < 3 or steps[-1] <= steps[0] or not np.isfinite(squares).all():
+        return math.nan, math.nan
+    if not np.ptp(squares) > NOTHING * np.abs(squares).max():
+        return math.nan, float(squares[-1])
     time = (steps - steps[0]) / (steps[-1] - steps[0])
     low, high = math.log(1e-2), math.log(1e2)
     best = (math.inf, 0.0, 0.0)
+    centred = squares - squares.mean()
     for _ in range(zooms):
-        for log_rate in np.linspace(low, high, grid):
-            decay = np.exp(-math.exp(log_rate) * time)
-            c = slope(decay, squares)
-            error = float(np.square(squares - squares.mean() - c * (decay - decay.mean())).sum())
-            best = min(best, (error, float(log_rate), float(squares.mean() - c * decay.mean())))
+        logs_G = np.linspace(low, high, grid)
+        decays_GT = np.exp(-np.exp(logs_G)[:, None] * time)
+        means_G = decays_GT.mean(1)
+        decays_GT -= means_G[:, None]
+        c_G = (decays_GT @ centred) / np.square(decays_GT).sum(1)
+        errors_G = np.square(centred - c_G[:, None] * decays_GT).sum(1)
+        i = int(errors_G.argmin())
+        best = min(best, (float(errors_G[i]), float(logs_G[i]), float(squares.mean() - c_G[i] * means_G[i])))
         reach = (high - low) / (grid - 1)
         low, high = best[1] - reach, best[1] + reach
     return math.exp(best[1]) / float(steps[-1] - steps[0]), best[2]
 
 
 def contraction_constant(rate: float, lr: float, weight_decay: float) -> float:
-    """κ = r / (2ηλ): 1 where weight decay is all that moves the norm. [Truong et al. 2026]"""
-    return rate / (2 * lr * weight_decay)
+    """κ = r / (2ηλ): 1 where weight decay is all that moves the norm, NaN without any. [Truong et al. 2026]"""
+    return rate / (2 * lr * weight_decay) if lr * weight_decay else math.nan
 
 
 # Direction.
@@ -177,10 +204,11 @@ def angle(u_P: ArrayLike, v_P: ArrayLike) -> float:
     [Truong et al. 2026, quantile-margin theorem] Of :func:`sketch`es it has the error of these.
     """
     u, v = _series(u_P), _series(v_P)
-    lengths = math.sqrt(float(u @ u)), math.sqrt(float(v @ v))
-    if not all(lengths):
+    largest = np.abs(u).max(initial=0.0), np.abs(v).max(initial=0.0)
+    if not all(0 < size < math.inf for size in largest):
         return math.nan
-    u, v = u / lengths[0], v / lengths[1]
+    u, v = u / largest[0], v / largest[1]  # squares of very long or short vectors would leave the range of float64
+    u, v = u / np.linalg.norm(u), v / np.linalg.norm(v)
     return math.degrees(2 * math.atan2(float(np.linalg.norm(u - v)), float(np.linalg.norm(u + v))))
 
 
@@ -203,27 +231,30 @@ def sketch(vector_P: ArrayLike, size: int, seed: int) -> Floats:
 
 
 def relative_change(before_P: ArrayLike, after_P: ArrayLike) -> float:
-    """‖after − before‖ / ‖before‖, ≥ 0: the feature change of Thilak et al. 2022, of any array."""
+    """‖after − before‖ / ‖before‖, ≥ 0: the feature change of Thilak et al. 2022, of any array; NaN from nothing."""
     before, after = _series(before_P), _series(after_P)
-    return float(np.linalg.norm(after - before) / np.linalg.norm(before))
+    size = float(np.linalg.norm(before))
+    return float(np.linalg.norm(after - before)) / size if size else math.nan
 
 
 # Hankel dynamic mode decomposition.
 
 
 def quantiles(values_N: ArrayLike, levels: int = 19) -> Floats:
-    """Quantiles at evenly spaced levels from 5 % to 95 %, (levels,), rising; NumPy's linear rule.
+    """Quantiles at evenly spaced levels from 5 % to 95 %, (levels,), rising; NumPy's linear rule; NaN of no values.
 
     A distribution's quantiles are the coordinates in which the Wasserstein distance of distributions on a
     line is that of vectors. Order of the values does not matter. O(N log N).
     """
-    return np.quantile(np.asarray(values_N, dtype=np.float64), np.linspace(0.05, 0.95, levels))
+    values = _series(values_N)
+    at = np.linspace(0.05, 0.95, levels)
+    return np.quantile(values, at) if len(values) else np.full(levels, math.nan)
 
 
 def hankel(series_TQ: ArrayLike, delays: int) -> Floats:
     """Columns [q_t; q_{t−1}; …; q_{t−delays+1}], (delays · Q, T − delays + 1)."""
     series = _vectors(series_TQ)
-    count = len(series) - delays + 1
+    count = max(0, len(series) - delays + 1)
     return np.concatenate([series[delays - 1 - d : delays - 1 - d + count].T for d in range(delays)])
 
 
@@ -241,7 +272,7 @@ def dmd_residual(series_TQ: ArrayLike, delays: int = 8, energy: float = 0.99, ra
     [Wang, Ying & Kanamori 2026; defaults ours] NaN for fewer than delays + 2 looks. O(d²Q·T²) at most.
     """
     series = _vectors(series_TQ)
-    if len(series) < delays + 2:
+    if len(series) < delays + 2 or not np.isfinite(series).all():
         return math.nan
     centred = series - series.mean(0)
     moves = np.abs(centred).max(0) > NOTHING * np.abs(series).max(0)
@@ -305,12 +336,20 @@ def slingshots(
         spike: times the median.
         growth: share of the norm.
         least: loss below which nothing counts as a spike.
+
+    Raises:
+        BadInput: a window below 2, or series of different lengths.
     """
     norms, losses = _series(norms_T), _series(losses_T)
+    if window < 2 or len(norms) != len(losses):
+        raise BadInput(f"window must be >= 2 and norms as many as losses; got {window}, {len(norms)}, {len(losses)}.")
     found: list[Slingshot] = []
     t = window
     while t < len(losses) - 1:
-        if losses[t] > max(least, spike * float(np.median(losses[t - window : t]))):
+        if (
+            losses[t] > max(least, spike * float(np.median(losses[t - window : t])))
+            and norms[t - window] > 0 < norms[t]
+        ):
             before = float(norms[t] / norms[t - window] - 1)
             end = min(t + window, len(norms) - 1)
             after = float(norms[end] / norms[t] - 1) * window / (end - t)
@@ -373,6 +412,7 @@ class WeightSketch(Measure):
             array=True,
         ),
     )
+    sources: ClassVar[tuple[Source, ...]] = (Source("truong2026first", "angle of the weights"),)
 
     size: int = Field(default=4096, ge=1)
     """Sums; the angle's error falls with its root."""
@@ -386,9 +426,13 @@ class WeightSketch(Measure):
 
 
 def _series(values: ArrayLike) -> Floats:
+    if isinstance(values, torch.Tensor):  # numpy knows neither bfloat16 nor what asks for a gradient
+        values = values.detach().double().cpu().numpy()
     return np.asarray(values, dtype=np.float64).ravel()
 
 
 def _vectors(values: ArrayLike) -> Floats:
+    if isinstance(values, torch.Tensor):
+        values = values.detach().double().cpu().numpy()
     series = np.asarray(values, dtype=np.float64)
-    return series.reshape(len(series), -1)
+    return series.reshape(len(series), math.prod(series.shape[1:]))

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from grokscope.measures.hooks import widened
+
 DEAD = 1e-6
 """A neuron with less than this share of the strongest one's power has no frequency (ours): one that
 fires at a single input has all frequencies alike, and rounding would choose among them."""
@@ -41,10 +43,10 @@ def frequency_of_row(p: int) -> Tensor:
 
 
 def power(weight_PD: Tensor) -> Tensor:
-    """Share of the non-constant power at each frequency, (K,), summing to 1.
+    """Share of the non-constant power at each frequency, (K,), in [0, 1] and summing to 1; all 0 for a constant.
 
     power_k = Σ_d (cos_k·W_d)² + (sin_k·W_d)², divided by the sum over k ≥ 1. White noise gives about
-    1/K everywhere; one pure wave gives a single 1. Unchanged by a -> a + c.
+    1/K everywhere; one pure wave gives a single 1. Unchanged by a -> a + c. O(P²·D).
     """
     p = len(weight_PD)
     rows_P = (basis(p).to(weight_PD.device) @ weight_PD.double()).square().sum(1)
@@ -55,17 +57,18 @@ def power(weight_PD: Tensor) -> Tensor:
 def gini(values_N: Tensor) -> Tensor:
     """Gini coefficient of non-negative values, a scalar in [0, 1 − 1/N].
 
-    With c sorted rising, G = 1 − 2 Σ_i c_(i)/‖c‖₁ · (N − i + ½)/N: 0 when all are equal, 1 − 1/N when
-    one holds everything. [Hurley & Rickard 2009, Table I]
+    With c sorted rising, G = 1 − 2 Σ_i c_(i)/‖c‖₁ · (N − i + ½)/N: 0 when all are equal, also to zero,
+    1 − 1/N when one holds everything. [Hurley & Rickard 2009, Table I]
     """
     c = values_N.double().sort().values
     n = len(c)
     weight = (n - torch.arange(1, n + 1, dtype=torch.float64, device=c.device) + 0.5) / n
-    return 1 - 2 * (c * weight).sum() / c.sum().clamp_min(torch.finfo(torch.float64).tiny)
+    total = c.sum()
+    return torch.where(total == 0, 0.0, (1 - 2 * (c * weight).sum() / total).clamp_min(0.0))
 
 
 def fourier_gini(weight_PD: Tensor) -> Tensor:
-    """Gini of the norms of the P Fourier components of a map from ℤ_P, a scalar.
+    """Gini of the norms of the P Fourier components of a map from ℤ_P, a scalar in [0, 1 − 1/P]; O(P²·D).
 
     Apply it to W_E, or to W_L transposed so that the answers are the rows. [Nanda et al. 2023, Sec. 5.1]
     """
@@ -73,7 +76,7 @@ def fourier_gini(weight_PD: Tensor) -> Tensor:
 
 
 def mean_over_sums(logits_PPP: Tensor) -> Tensor:
-    """mean_PP[s, c] = (1/P) Σ_a logits[a, s − a, c], float64."""
+    """mean_PP[s, c] = (1/P) Σ_a logits[a, s − a, c], float64; O(P³)."""
     p = len(logits_PPP)
     a = torch.arange(p, device=logits_PPP.device)
     sums = ((a[:, None] + a) % p).flatten()
@@ -101,10 +104,11 @@ def key_frequencies(neurons_PPH: Tensor, min_share: float = 0.02) -> list[int]:
 
 
 def neuron_frequencies(neurons_PPH: Tensor) -> tuple[Tensor, Tensor]:
-    """Each neuron's frequency (H,) and the share of its power in that frequency's block (H,), in [0, 1].
+    """Each neuron's frequency (H,) in 1 … K and the share of its power in that frequency's block (H,), in [0, 1].
 
-    A neuron that never varies has share 0; float64, because in float32 the rounding of a constant
-    neuron passes for a wave.
+    The share is 1 for cos(wa)·cos(wb), 0.8 for a neuron of Gromov's network, below 0.05 for noise at P = 31.
+    A neuron that never varies has share 0; float64, because in float32 the rounding of a constant neuron
+    passes for a wave. P >= 2; O(P³·H).
     """
     p, _, h = neurons_PPH.shape
     waves = basis(p).to(neurons_PPH.device)
@@ -167,15 +171,15 @@ def logit_coefficients(mean_PP: Tensor) -> Tensor:
 def variance_explained(logits_PPP: Tensor, mean_PP: Tensor, keys: list[int]) -> Tensor:
     """Share of the logits' variance that Σ_{k in keys} c_k cos w_k(a+b−c) explains, a scalar in [0, 1].
 
-    R² = Σ_k c_k² / ‖L − mean(L)‖², the mean over all inputs and answers (the waves are orthonormal).
+    R² = Σ_k c_k² / ‖L − mean(L)‖², the mean over all inputs and answers (the waves are orthonormal). 0 for
+    constant logits; noise has about len(keys)/P³; O(P³).
     Nanda et al. report 0.95 for their main model.
     """
     c = logit_coefficients(mean_PP)[torch.tensor(keys, dtype=torch.long) - 1]
-    centre = logits_PPP.mean(dtype=torch.float64).to(
-        logits_PPP.dtype
-    )  # the residue of its rounding is 1e-15 of the sum
-    total = (logits_PPP - centre).square().sum(dtype=torch.float64)
-    return c.square().sum() / total.clamp_min(torch.finfo(torch.float64).tiny)
+    logits = widened(logits_PPP)
+    centre = logits.mean(dtype=torch.float64).to(logits.dtype)  # the residue of its rounding is 1e-15 of the sum
+    total = (logits - centre).square().sum(dtype=torch.float64)
+    return (c.square().sum() / total.clamp_min(torch.finfo(torch.float64).tiny)).clamp_max(1.0)
 
 
 def circle(weight_PD: Tensor, plane_PD: Tensor, frequency: int) -> Tensor:
@@ -186,6 +190,6 @@ def circle(weight_PD: Tensor, plane_PD: Tensor, frequency: int) -> Tensor:
     coordinate is 0 where there is no plane: at frequency P/2 (no sine) and for D = 1.
     """
     p = len(weight_PD)
-    waves = basis(p)[frequency_of_row(p) == frequency]
+    waves = basis(p)[frequency_of_row(p) == frequency].to(plane_PD.device)
     axes = torch.linalg.qr((waves @ plane_PD.double()).T).Q
     return F.pad(weight_PD.double() @ axes, (0, 2 - axes.shape[1]))

@@ -15,7 +15,9 @@ from torch.nn import functional as F
 
 from grokscope.measures import fourier
 from grokscope.measures.base import Measure, Snapshot, Values
+from grokscope.measures.hooks import widened
 from grokscope.measures.irreps import Group, find_group
+from grokscope.measures.progress import float32, neuron_grid
 from grokscope.measures.spectrum import TINY
 from grokscope.models.base import Network
 from grokscope.models.mlp import MLPNetwork
@@ -51,9 +53,10 @@ def variance_shares(logits_GGG: Tensor, mean_GG: Tensor, group: Group) -> Tensor
     The trivial irrep is the mean and has 0. Noise has about 1 / G³ each, and a trained network is expected
     above 0.85 in sum. [Chughtai et al. 2023]
     """
-    centre = mean_GG.mean()
-    total = (logits_GGG - centre.to(logits_GGG)).square().sum(dtype=torch.float64)
-    return character_coefficients(mean_GG - centre, group).square() / total.clamp_min(TINY).cpu()
+    centre, logits = mean_GG.mean(), widened(logits_GGG)
+    total = (logits - centre.to(logits)).square().sum(dtype=torch.float64)
+    shares_I = character_coefficients(mean_GG - centre, group).square() / total.clamp_min(TINY).cpu()
+    return shares_I.clamp_max(1.0)
 
 
 def character_similarity(logits_GGG: Tensor, group: Group) -> Tensor:
@@ -65,7 +68,7 @@ def character_similarity(logits_GGG: Tensor, group: Group) -> Tensor:
     rows = logits_GGG.double()
     rows = F.normalize(rows - rows.mean(-1, keepdim=True), dim=-1)
     sums = _over_quotients(mean_over_products(rows, group), group)
-    return group.characters_IG @ sums / (group.order * group.characters_IG.norm(dim=1))
+    return (group.characters_IG @ sums / (group.order * group.characters_IG.norm(dim=1))).clamp(-1.0, 1.0)
 
 
 def _over_quotients(mean_GG: Tensor, group: Group) -> Tensor:
@@ -113,25 +116,58 @@ def excluded_loss(
         group: the group.
         keys: what is taken out.
     """
-    rest = logits_NG.double().cpu() - keep_irreps(mean_GG, group, keys)[products_N]
-    return F.cross_entropy(rest, answers_N)
+    rest = logits_NG.double().cpu() - keep_irreps(mean_GG, group, keys)[products_N.cpu()]
+    return F.cross_entropy(rest, answers_N.cpu())
 
 
 def embedding_shares(weight_GD: Tensor, group: Group) -> Tensor:
     """Share of a map from the elements in the entries of each ρ(g), ‖P_ρ W‖² / ‖W‖², (I,), summing to 1.
 
-    O(I·G²·D). Not centred: a constant is the trivial irrep. White noise has D_ρ² / (⟨χ, χ⟩ G) on average.
-    Unchanged by g → h g and by rotation of the columns. [Chughtai et al. 2023, code: percent of embedding]
+    O(G²·(I + D)). Not centred: a constant is the trivial irrep. White noise has D_ρ² / (⟨χ, χ⟩ G) on average.
+    All 0 for a map that is 0. Unchanged by g → h g and by rotation of the columns. [Chughtai et al. 2023, code:
+    percent of embedding]
     """
     weight = weight_GD.detach().double().cpu()
-    parts_I = ((group.projectors_IGG @ weight) * weight).sum((1, 2))
-    return parts_I.clamp_min(0.0) / weight.square().sum().clamp_min(TINY)
+    return _energies(weight, group) / weight.square().sum().clamp_min(TINY)
+
+
+def neuron_shares(neurons_GGH: Tensor, group: Group) -> Tensor:
+    """Share of the hidden layer in the entries of ρ(a), of ρ(b) and of ρ(a · b), (3, I), each in [0, 1].
+
+    Of h[a, b] over all pairs the power of its projection on those functions, over Σ h². Not centred: the trivial
+    irrep is the mean over pairs and has the same share in all three rows; the other 3(I − 1) parts are orthogonal,
+    and with the trivial one counted once they sum to at most 1. Neurons cos(wa)·cos(wb) over ℤ_P have ½ in ρ(a · b)
+    of w and the other half in ρ(a · b⁻¹); white noise has D_ρ² / (⟨χ, χ⟩ G²) everywhere; all 0 for dead neurons.
+    Renaming by (a, b) → (ha, bk) changes nothing. O(G²·(H + I)). [Chughtai et al. 2023, and code: percent of hidden]
+
+    Args:
+        neurons_GGH: post-activations, ``neurons_GGH[a, b]``; the paper's are those of one hidden layer.
+        group: whose elements a and b are.
+    """
+    g, h = group.order, neurons_GGH.shape[2]
+    sums = torch.zeros(3, g, h, dtype=torch.float64, device=neurons_GGH.device)  # given a, given b, given a · b
+    total = torch.zeros((), dtype=torch.float64, device=neurons_GGH.device)
+    table = group.table_GG.to(neurons_GGH.device)
+    for a, row_GH in enumerate(neurons_GGH.detach()):  # one a at a time: the whole in float64 may be large
+        row = row_GH.double()
+        sums[0, a] = row.sum(0)
+        sums[1] += row
+        sums[2].index_add_(0, table[a], row)
+        total += row.flatten() @ row.flatten()
+    energies = torch.stack([_energies(one.cpu(), group) for one in sums])
+    return (energies / (g * total.cpu().clamp_min(TINY))).clamp_max(1.0)
+
+
+def _energies(values_GD: Tensor, group: Group) -> Tensor:
+    """‖P_ρ V‖² = Σ P_ρ ∘ V Vᵀ for each irrep, (I,)."""
+    return (group.projectors_IGG * (values_GD @ values_GD.T)).sum((1, 2)).clamp_min(0.0)
 
 
 def key_irreps(shares_I: Tensor, min_share: float = 0.05) -> list[int]:
     """The irreps that hold at least ``min_share`` of the logits' variance, largest first.
 
-    A reconstruction: the authors name the key irreps of a run by hand.
+    NaN shares are none. (ours; Chughtai et al. name the key irreps of a run by hand, and in later code take those
+    whose :func:`character_similarity` is above 0.05)
     """
     order = shares_I.argsort(descending=True, stable=True).tolist()
     return [i for i in order if float(shares_I[i]) >= min_share]
@@ -261,7 +297,7 @@ class Irreps(Measure):
 
     kind: ClassVar[str] = "irreps"
     needs: ClassVar[frozenset[str]] = frozenset({"group"})
-    cost: ClassVar[float] = 4.0
+    cost: ClassVar[float] = 4.5
     every: ClassVar[int] = 4
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("irreps/variance_explained", "share", _SHARE, "logit variance in all χ_ρ(a b c⁻¹)"),
@@ -269,6 +305,8 @@ class Irreps(Measure):
         Quantity("irreps/similarity", "1", (-1.0, 1.0), "cosine of logits and χ_ρ(a b c⁻¹), per irrep", array=True),
         Quantity("irreps/excluded_loss", "nats", _LOSS, "training loss without one irrep, per irrep", array=True),
         Quantity("irreps/embedding", "share", _SHARE, "share of the embedding, per irrep", array=True),
+        Quantity("irreps/neurons", "share", _SHARE, "share of the neurons in ρ(a), ρ(b), ρ(ab), per irrep", array=True),
+        Quantity("irreps/neurons_product", "share", _SHARE, "share of the neurons in ρ(ab), per irrep", array=True),
     )
     sources: ClassVar[tuple[Source, ...]] = (
         Source("nanda2023progress", "Sec. 5.1"),
@@ -276,7 +314,7 @@ class Irreps(Measure):
     )
 
     def __call__(self, snapshot: Snapshot) -> Values:
-        """Values of one look; ``irreps/embedding`` only where the network has an embedding."""
+        """Values of one look; embedding and neurons only where the network has an embedding and names neurons."""
         group = _group(snapshot)
         assert group is not None  # by ``needs``
         with torch.no_grad():
@@ -284,18 +322,22 @@ class Irreps(Measure):
             shares = variance_shares(grid, mean, group)
             rows = snapshot.split.rows["train"]
             logits, answers = snapshot.answer_logits_NC[rows], snapshot.split.answers_N[rows]
-            products = snapshot.task.table.answers_N[rows]
+            products = snapshot.task.table.answers_N[rows.cpu()]
             every = range(len(group.irreps))
             excluded = [excluded_loss(logits, products, answers, mean, group, [i]) for i in every]
             values: dict[str, float | np.ndarray] = {
                 "irreps/variance_explained": shares.sum().item(),
-                "irreps/variance": _float32(shares),
-                "irreps/similarity": _float32(character_similarity(grid, group)),
-                "irreps/excluded_loss": _float32(torch.stack(excluded)),
+                "irreps/variance": float32(shares),
+                "irreps/similarity": float32(character_similarity(grid, group)),
+                "irreps/excluded_loss": float32(torch.stack(excluded)),
             }
             embedding = snapshot.network.embedding_PD()
             if embedding is not None:
-                values["irreps/embedding"] = _float32(embedding_shares(embedding, group))
+                values["irreps/embedding"] = float32(embedding_shares(embedding, group))
+            if snapshot.network.neurons:
+                neurons = _neuron_shares(snapshot, group)
+                values["irreps/neurons"] = float32(_together(neurons))
+                values["irreps/neurons_product"] = float32(neurons[2])
         return values
 
 
@@ -307,12 +349,14 @@ class KeyIrreps(Measure):
 
     kind: ClassVar[str] = "key-irreps"
     needs: ClassVar[frozenset[str]] = frozenset({"group"})
-    cost: ClassVar[float] = 1.3
+    cost: ClassVar[float] = 3.0
     every: ClassVar[int] = 2
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("key_irreps/restricted_loss", "nats", _LOSS, "loss of the key irreps alone, all pairs", True),
         Quantity("key_irreps/excluded_loss", "nats", _LOSS, "training loss without the key irreps", True),
         Quantity("key_irreps/variance_explained", "share", _SHARE, "logit variance in their characters", True),
+        Quantity("key_irreps/neurons", "share", _SHARE, "share of the neurons in their ρ(a), ρ(b), ρ(ab)", True),
+        Quantity("key_irreps/neurons_product", "share", _SHARE, "share of the neurons in their ρ(ab)", True),
         Quantity("key_irreps/irreps", "1", (0.0, float("inf")), "their numbers, largest first", True, array=True),
     )
     sources: ClassVar[tuple[Source, ...]] = (
@@ -324,22 +368,27 @@ class KeyIrreps(Measure):
     """Share of the final logits' variance that a key irrep holds."""
 
     def __call__(self, snapshot: Snapshot) -> Values:
-        """Values of one look, judged by ``snapshot.final``."""
+        """Values of one look, judged by ``snapshot.final``; those of neurons where the network names them."""
         final, group = snapshot.final, _group(snapshot)
         assert group is not None  # by ``needs``
         assert final is not None  # the loop asks only when the run is finished
         with torch.no_grad():
+            neurons = _neuron_shares(snapshot, group) if snapshot.network.neurons else None  # its pass has the logits
             keys = key_irreps(variance_shares(_grid(final, group), _mean(final, group), group), self.min_share)
             mean, rows = _mean(snapshot, group), snapshot.split.rows["train"]
             logits, answers = snapshot.answer_logits_NC[rows], snapshot.split.answers_N[rows]
-            products = snapshot.task.table.answers_N[rows]
+            products = snapshot.task.table.answers_N[rows.cpu()]
             shares = variance_shares(_grid(snapshot, group), mean, group)
-            return {
+            values: dict[str, float | np.ndarray] = {
                 "key_irreps/restricted_loss": restricted_loss(mean, group, keys).item(),
                 "key_irreps/excluded_loss": excluded_loss(logits, products, answers, mean, group, keys).item(),
                 "key_irreps/variance_explained": shares[keys].sum().item(),
                 "key_irreps/irreps": np.array(keys, dtype=np.int64),
             }
+            if neurons is not None:
+                values["key_irreps/neurons"] = _together(neurons)[keys].sum().item()
+                values["key_irreps/neurons_product"] = neurons[2, keys].sum().item()
+        return values
 
 
 class NeuronWaves(Measure):
@@ -400,7 +449,8 @@ class ClockPizza(Measure):
     def __call__(self, snapshot: Snapshot) -> Values:
         """One or two scalars."""
         p, table = snapshot.task.elements, snapshot.task.table
-        correct = snapshot.answer_logits_NC.gather(1, table.answers_N[:, None]).view(p, p)
+        logits = snapshot.answer_logits_NC
+        correct = logits.gather(1, table.answers_N[:, None].to(logits.device)).view(p, p)
         values = {"algorithm/distance_irrelevance": distance_irrelevance(correct).item()}
         gradients = embedding_gradients(snapshot, self.triples)
         if gradients is not None:
@@ -421,6 +471,17 @@ def _group(snapshot: Snapshot) -> Group | None:
     return None if table is None else find_group(table)
 
 
+def _neuron_shares(snapshot: Snapshot, group: Group) -> Tensor:
+    if "neuron shares" not in snapshot._cache:
+        snapshot._cache["neuron shares"] = neuron_shares(neuron_grid(snapshot), group)
+    return snapshot._cache["neuron shares"]
+
+
+def _together(shares_3I: Tensor) -> Tensor:
+    """The three kinds together, the trivial irrep counted once, (I,)."""
+    return torch.cat([shares_3I[0, :1], shares_3I[:, 1:].sum(0)])
+
+
 def _grid(snapshot: Snapshot, group: Group) -> Tensor:
     return snapshot.answer_logits_NC.reshape(group.order, group.order, group.order)
 
@@ -429,7 +490,3 @@ def _mean(snapshot: Snapshot, group: Group) -> Tensor:
     if "mean over products" not in snapshot._cache:
         snapshot._cache["mean over products"] = mean_over_products(_grid(snapshot, group), group)
     return snapshot._cache["mean over products"]
-
-
-def _float32(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().cpu().numpy().astype(np.float32)

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from grokscope.measures.base import Measure, Snapshot, Values
-from grokscope.measures.spectrum import hidden
+from grokscope.measures.spectrum import centred, hidden
 from grokscope.sources import Source
 from grokscope.trace import Quantity
 
@@ -23,23 +23,25 @@ def normal_scores(samples_SN: Tensor) -> Tensor:
     """Each column with its values' ranks r (1 … S, equal values share the mean) as Φ⁻¹(r/(S + 1)), float64.
 
     Any rising function of a column gives the same scores, which is what makes a Gaussian copula of them.
-    A constant column is 0. Cost: a sort of each column.
+    A constant column is 0, one that holds a NaN is NaN. Cost: a sort of each column.
     """
     x = samples_SN.detach().double().T.contiguous()
     ordered = x.sort(1).values
     below, upto = (torch.searchsorted(ordered, x, right=right) for right in (False, True))
     ranks = (below + 1 + upto).double() / 2
-    return torch.special.ndtri(ranks / (x.shape[1] + 1)).T
+    scores = torch.special.ndtri(ranks / (x.shape[1] + 1))
+    return torch.where(x.isnan().any(1, keepdim=True), torch.nan, scores).T
 
 
 def correlations(samples_SN: Tensor, shrinkage: float = 1e-6) -> Tensor:
     """(1 − ε) R + ε I, (n, n), float64; a constant column is independent of all others.
 
+    Unchanged by translation and by a positive scale of a column. Copies have 1 − ε.
+
     Args:
-        samples_SN: values; shrinkage: ε, which keeps the information of exact copies finite.
+        samples_SN: S ≥ 1 values of each; shrinkage: ε, which keeps the information of exact copies finite.
     """
-    x = samples_SN.detach().double()
-    x = torch.where((x == x[0]).all(0), 0.0, x - x.mean(0))
+    x = centred(samples_SN)
     norms = x.norm(dim=0)
     x = x / torch.where(norms == 0, 1.0, norms)
     r = (1 - shrinkage) * (x.T @ x)
@@ -50,7 +52,8 @@ def o_information(correlation: Tensor) -> Tensor:
     """Ω = (n − 2) H(X) + Σ_i [H(X_i) − H(X_−i)] in nats of Gaussian variables, (…) of (…, n, n).
 
     From R alone: −ln det R − ½ Σ_i ln (R⁻¹)_ii. > 0 where redundancy dominates (copies), < 0 where
-    synergy does (a sum and its terms), 0 for independent variables and for any two. Three variables
+    synergy does (a sum and its terms), 0 for independent variables and for any two. The order of the variables
+    does not matter. Three variables
     with equal correlation r have ½ ln[(1 + 2r) / ((1 − r)(1 + r)³)].
     XOR of bits, whose pairs are uncorrelated, is invisible to it: 0, not −ln 2. NaN where R is not finite.
 
@@ -76,8 +79,13 @@ def extremes(correlation_NN: Tensor, largest: int = 10) -> tuple[Multiplet, Mult
     Clauw et al. start at 2, where Ω is always 0. Cost: 2ⁿ small factorisations, 968 for 10 variables.
 
     Args:
-        correlation_NN: of n ≥ 3 variables.
+        correlation_NN: of n ≥ 3 variables; largest: at least 3.
+
+    Raises:
+        ValueError: fewer than 3 variables.
     """
+    if min(largest, len(correlation_NN)) < 3:
+        raise ValueError(f"multiplets have at least 3 variables, got {min(largest, len(correlation_NN))}.")
     low, high = Multiplet((), float("inf")), Multiplet((), -float("inf"))
     for size in range(3, min(largest, len(correlation_NN)) + 1):
         members = torch.tensor(list(combinations(range(len(correlation_NN)), size)))
@@ -97,8 +105,15 @@ def ward_clusters(points_HS: Tensor, clusters: int) -> Tensor:
     again; labels count clusters by their first point. Cost: H² per joining.
 
     Args:
-        points_HS: rows are points; clusters: at least 1, at most H.
+        points_HS: rows are points, finite; clusters: at least 1, at most H.
+
+    Raises:
+        ValueError: as many clusters there cannot be, or points that are not finite.
     """
+    if not 1 <= clusters <= len(points_HS):
+        raise ValueError(f"clusters must be 1 … {len(points_HS)}, got {clusters}.")
+    if not bool(points_HS.isfinite().all()):
+        raise ValueError("points must be finite.")
     d = torch.cdist(points_HS.double(), points_HS.double(), compute_mode="donot_use_mm_for_euclid_dist").square()
     d.fill_diagonal_(torch.inf)
     count = len(d)
@@ -127,6 +142,8 @@ def binned(activations_SH: Tensor, bins: int = 10) -> Tensor:
 
 class OInformation(Measure):
     """Synergy and redundancy of groups of neurons in the last hidden layer, on a part of the training rows.
+
+    NaN where the layer is not finite or has fewer than 3 neurons.
 
     Neurons are joined into ``bins`` by their activations; over all multiplets of bins the lowest Ω
     (synergy) and the highest (redundancy). An early fall of the lowest is claimed to announce

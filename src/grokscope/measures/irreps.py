@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from grokscope.errors import BadInput
+
 
 @dataclass(frozen=True, eq=False)
 class Irrep:
@@ -83,7 +85,12 @@ def cyclic(n: int) -> Group:
 
     Irreps: trivial; rotations by 2πkx/n for k = 1 … (n − 1) // 2, which are the frequencies; for even n
     last (−1)^x. Z_113 has 57.
+
+    Raises:
+        BadInput: n < 1.
     """
+    if n < 1:
+        raise BadInput(f"Z_n needs n >= 1, got {n}.")
     x = torch.arange(n)
     irreps = [_line("trivial", torch.ones(n))]
     irreps += [Irrep(f"rotation {k}", _rotations(n, k)) for k in range(1, (n - 1) // 2 + 1)]
@@ -98,7 +105,12 @@ def dihedral(n: int) -> Group:
 
     Irreps: trivial, sign (−1 for reflections), for even n two more lines with r = −1, and rotations k =
     1 … (n − 1) // 2 of the plane with s = diag(1, −1). D_3 is S_3.
+
+    Raises:
+        BadInput: n < 2.
     """
+    if n < 2:
+        raise BadInput(f"D_n needs n >= 2, got {n}.")
     i = torch.arange(n)
     plus, minus = (i[:, None] + i) % n, (i[:, None] - i) % n
     table = torch.cat([torch.cat([plus, plus + n], 1), torch.cat([minus + n, minus], 1)])
@@ -119,7 +131,12 @@ def symmetric(n: int) -> Group:
 
     Irreps by Young's orthogonal form, named by their partitions, largest first: "5" is trivial, "4+1"
     standard, "1+1+1+1+1" the sign of S_5. Dimensions of S_4: 1, 3, 2, 3, 1; of S_5: 1, 4, 5, 6, 5, 4, 1.
+
+    Raises:
+        BadInput: n outside 2 … 6; the table of S_7 has 25 million entries.
     """
+    if not 2 <= n <= 6:
+        raise BadInput(f"S_n is kept for n = 2 … 6, got {n}.")
     images = np.array(list(itertools.permutations(range(n))))
     place = n ** np.arange(n)
     ids = np.zeros(n**n, dtype=np.int64)

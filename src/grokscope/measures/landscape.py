@@ -6,6 +6,7 @@ itself and slices are in ``curvature.py``, the local learning coefficient in ``l
 arXiv 2602.16746, Xu 2026b is 2603.28964.
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn import functional as F
 
 from grokscope.measures.base import Measure, Snapshot, Values
 from grokscope.measures.curvature import FlatLoss, gradient, hessian_product, snapshot_loss, some_rows
@@ -51,12 +53,12 @@ def commutator_defect(
 def commutator_bracket(loss_a: FlatLoss, loss_b: FlatLoss, theta_P: Tensor) -> float:
     """‖H_B g_A − H_A g_B‖ / (‖g_A‖ ‖g_B‖), ≥ 0, per weight: the defect as η goes to 0 (reconstruction).
 
-    Two gradients and two products with a Hessian; 0 where a gradient is exactly zero.
+    Two gradients and two products with a Hessian; 0 where a gradient is exactly zero, NaN where one is not finite.
     """
     g_a, g_b = gradient(loss_a, theta_P), gradient(loss_b, theta_P)
     bracket = hessian_product(loss_b, theta_P)(g_a) - hessian_product(loss_a, theta_P)(g_b)
     size = g_a.norm() * g_b.norm()
-    return (bracket.norm() / size).item() if size > 0 else 0.0
+    return 0.0 if size == 0 else (bracket.norm() / size).item()
 
 
 def defect_onset(steps_T: Steps, defects_T: Floats) -> int | None:
@@ -65,36 +67,48 @@ def defect_onset(steps_T: Steps, defects_T: Floats) -> int | None:
     The baseline is the median of the first three, 0.1 at least. Runs that never generalise have such
     an onset too, by the author's own account: it is no forecast.
     """
+    if not len(defects_T):
+        return None
     baseline = max(float(np.median(defects_T[:3])), 0.1)
     late = np.flatnonzero((defects_T > 10 * baseline) & (defects_T > 20.0))
     return int(steps_T[late[0]]) if len(late) else None
 
 
 def update_spectrum(updates_WP: Tensor) -> Tensor:
-    """Singular values (W,) of the last W updates θ_t − θ_{t−1}, falling, float64. [Xu 2026b]
+    """Singular values (W,) of the last W ≤ P updates θ_t − θ_{t−1}, falling, in weight, float64. [Xu 2026b]
 
-    By the eigenvalues of the W x W Gram matrix: W²P operations. Unchanged by the order of the updates
-    and by turning them. W equal updates of length l have √W l and zeros.
+    There of the attention weights alone, with windows of 3 and 5; any vectors do.
+
+    The roots of the eigenvalues of their W x W Gram matrix, by the updates themselves: the matrix would
+    leave rounding of 1e-8 of the largest. What is below P times the precision of float64 is 0. Unchanged by
+    the order of the updates and by turning them. W equal updates of length l have √W l and zeros. All NaN
+    where one is not finite. O(W²P).
     """
     updates = updates_WP.double()
-    return torch.linalg.eigvalsh(updates @ updates.T).flip(0).clamp_min(0.0).sqrt()
+    if not bool(updates.isfinite().all()):
+        return torch.full((len(updates),), torch.nan, dtype=torch.float64, device=updates.device)
+    sigma = torch.linalg.svdvals(updates)
+    return sigma * (sigma > updates.shape[1] * torch.finfo(torch.float64).eps * sigma[0])
 
 
 def update_gap(spectrum_W: Tensor) -> float:
     """g₂₃ = σ₂² − σ₃², ≥ 0, in weight²: what the second direction of the updates has over the third. [Xu 2026b]
 
-    σ₃ is 0 for a window of two.
+    What is not there, σ₃ of a window of two, is 0.
     """
-    squares = torch.cat([spectrum_W.double(), torch.zeros(1, dtype=torch.float64, device=spectrum_W.device)]).square()
+    squares = F.pad(spectrum_W.double(), (0, 3)).square()
     return (squares[1] - squares[2]).item()
 
 
 def update_edge(spectrum_W: Tensor) -> tuple[int, float]:
     """k*, and R = σ_k*/σ_{k*+1} ≥ 1 there: where the updates' spectrum breaks. [Xu 2026b; k* is a reconstruction]
 
-    k* in 1 … W − 1 is where the ratio of neighbours is largest. R is ∞ where the rest is exactly zero.
+    k* in 1 … W − 1 is where the ratio of neighbours is largest. R is ∞ where the rest is exactly zero, 1 where
+    all are, and NaN for a window of one or a spectrum that is not finite.
     """
     sigma = spectrum_W.double()
+    if len(sigma) < 2 or not bool(sigma.isfinite().all()):
+        return 1, math.nan
     ratios = torch.where(sigma[1:] > 0, sigma[:-1] / sigma[1:], torch.where(sigma[:-1] > 0, float("inf"), 1.0))
     k = int(ratios.argmax())
     return k + 1, ratios[k].item()
@@ -111,7 +125,9 @@ class NoiseScale:
 
     @property
     def scale(self) -> float:
-        """B_simple = tr Σ/‖G‖², in examples; ∞ where the signal does not rise above zero."""
+        """B_simple = tr Σ/‖G‖², in examples; ∞ where the signal does not rise above zero, NaN where it is NaN."""
+        if math.isnan(self.signal):
+            return math.nan
         return self.trace / self.signal if self.signal > 0 else float("inf")
 
 
@@ -121,20 +137,22 @@ def noise_scale_of_norms(small_squared: float, big_squared: float, small: int, b
     E‖G_B‖² = ‖G‖² + tr Σ/B for a batch of B, so two sizes give both, unbiased.
 
     Args:
-        small_squared: mean of ‖G_B‖² over batches of ``small``; big_squared: of ``big`` examples.
+        small_squared: mean of ‖G_B‖² over batches of ``small``; big_squared: of ``big`` > ``small`` examples.
     """
     signal = (big * big_squared - small * small_squared) / (big - small)
     return NoiseScale((small_squared - big_squared) / (1 / small - 1 / big), signal)
 
 
 def noise_scale(gradients_MP: Tensor, rows: int) -> NoiseScale:
-    """The noise scale from the gradients of M ≥ 2 disjoint mini-batches of ``rows`` examples each.
+    """The noise scale from the gradients of M disjoint mini-batches of ``rows`` examples each; NaN for M = 1.
 
     :func:`noise_scale_of_norms` with their mean as the big batch. The trace is then
     rows · Σ_m ‖g_m − ḡ‖²/(M − 1), the usual unbiased variance. Scaling the loss leaves the scale;
     equal gradients have scale 0, gradients that are noise alone about ∞.
     """
     g = gradients_MP.double()
+    if len(g) < 2:
+        return NoiseScale(math.nan, math.nan)
     small, big = g.square().sum(1).mean().item(), g.mean(0).square().sum().item()
     return noise_scale_of_norms(small, big, rows, rows * len(g))
 
@@ -142,11 +160,14 @@ def noise_scale(gradients_MP: Tensor, rows: int) -> NoiseScale:
 def cosine_to_weights(gradient_P: Tensor, theta_P: Tensor) -> float:
     """cos(−g, θ), in [−1, 1]: above 0 a step lengthens the weights, below 0 it shortens them.
 
-    −1 for L = ½‖θ‖², 0 for a loss that does not see the length of θ, 0 where either is zero.
+    −1 for L = ½‖θ‖², 0 for a loss that does not see the length of θ, 0 where either is zero, NaN where one
+    is not finite.
     """
     g, theta = gradient_P.double(), theta_P.double()
-    size = g.norm() * theta.norm()
-    return (-(g @ theta) / size).item() if size > 0 else 0.0
+    lengths = g.norm(), theta.norm()
+    if 0 in lengths:
+        return 0.0
+    return (-(g / lengths[0]) @ (theta / lengths[1])).clamp(-1.0, 1.0).item()
 
 
 def second_difference(steps_T: Steps, values_T: Floats) -> Floats:

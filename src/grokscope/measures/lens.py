@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from grokscope.measures.causal import Inputs, _first, _still, captured
+from grokscope.measures.hooks import Inputs, captured, evaluating, first_tensor
 
 
 def logit_lens(
@@ -30,9 +30,9 @@ def lens(
 
     One forward pass. ``unembed`` and ``norm`` may be modules of the network.
     """
-    with _still(module):
+    with evaluating(module):
         states = captured(module, pattern, inputs)
-        return {name: logit_lens(_first(calls[-1]), unembed, norm) for name, calls in states.items()}
+        return {name: logit_lens(first_tensor(calls[-1]), unembed, norm) for name, calls in states.items()}
 
 
 def reciprocal_rank(logits: Tensor, wanted: Tensor) -> Tensor:

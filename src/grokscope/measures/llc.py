@@ -4,6 +4,7 @@ Axes: C chains, T draws, P parameters. The loss is a function of one vector of w
 :func:`grokscope.measures.curvature.flat_loss` for one of any ``nn.Module``.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,11 +17,30 @@ from grokscope.measures.base import Measure, Snapshot, Values
 from grokscope.measures.curvature import FlatLoss, snapshot_loss, some_rows
 from grokscope.seeds import Seeds
 from grokscope.sources import Source
+from grokscope.spec import Spec
 from grokscope.trace import Quantity
 
 BatchLoss = Callable[[Tensor, torch.Generator], Tensor]
 """The loss of a mini-batch that is drawn from the generator."""
 _POSITIVE = (0.0, float("inf"))
+
+
+class Sampler(Spec):
+    """How SGLD walks; an estimate is only comparable with others of the same settings.
+
+    The defaults are ours: the paper tunes ε and γ by model, and so must you.
+    """
+
+    chains: int = Field(default=4, ge=1)
+    """C."""
+    burn_in: int = Field(default=50, ge=0)
+    """Draws left out of each chain."""
+    draws: int = Field(default=100, ge=4)
+    """T, draws of each chain that count."""
+    step: float = Field(default=1e-5, gt=0.0)
+    """ε of SGLD, in weight²."""
+    localization: float = Field(default=100.0, ge=0.0)
+    """γ, in 1/weight²."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +64,16 @@ class LearningCoefficient:
         return self.per_chain_C.mean().item()
 
     @property
+    def diverged(self) -> bool:
+        """Whether a chain has left the finite numbers; then the value is infinite or NaN and the rest NaN."""
+        return not bool(self.losses_CT.isfinite().all())
+
+    @property
+    def negative(self) -> float:
+        """Share of chains with λ̂ < 0, in [0, 1]."""
+        return math.nan if self.diverged else (self.per_chain_C < 0).double().mean().item()
+
+    @property
     def r_hat(self) -> float:
         """Split R̂ of the losses."""
         return split_r_hat(self.losses_CT)
@@ -61,12 +91,12 @@ class LearningCoefficient:
     @property
     def flags(self) -> tuple[str, ...]:
         """Reasons not to believe the value; empty where there is none (limits as in Vehtari et al. 2019, Sec. 4)."""
-        negative = int((self.per_chain_C < 0).sum())
-        if not bool(self.losses_CT.isfinite().all()):
+        if self.diverged:
             return ("a chain has diverged: smaller steps, or more localization",)
         found = []
-        if negative:
-            found.append(f"{negative} of {len(self.losses_CT)} chains are negative: θ* is no minimum")
+        if self.negative:
+            count = int((self.per_chain_C < 0).sum())
+            found.append(f"{count} of {len(self.losses_CT)} chains are negative: θ* is no minimum")
         if self.r_hat > 1.01:
             found.append(f"R-hat {self.r_hat:.3f} > 1.01: the chains have not mixed")
         if self.effective_draws < 100 * len(self.losses_CT):
@@ -77,35 +107,31 @@ class LearningCoefficient:
 def sgld(
     loss: FlatLoss,
     theta_P: Tensor,
-    *,
     n_beta: float,
-    step: float,
-    localization: float,
-    chains: int,
-    burn_in: int,
-    draws: int,
+    sampler: Sampler,
     generator: torch.Generator,
     minibatch: BatchLoss | None = None,
 ) -> Tensor:
-    """Losses (C, T) along chains from θ*, each draw w ← w − ε/2 (nβ ∇L(w) + γ(w − θ*)) + N(0, ε).
+    """Losses (C, T) along chains from θ*, float64, each draw w ← w − ε/2 (nβ ∇L(w) + γ(w − θ*)) + N(0, ε).
 
     Its target is exp(−nβ L(w) − γ/2 ‖w − θ*‖²) [Lau et al. 2023, Sec. 4]; steps of finite size
     widen it: along curvature k = nβ h + γ the variance is 1/(k(1 − εk/4)) instead of 1/k, and from
     εk ≥ 4 on the chain diverges. Cost: C · (burn_in + T) forward and backward passes.
 
     Args:
-        loss: of all the data; theta_P: θ*.
-        n_beta: nβ, examples times inverse temperature; step: ε; localization: γ ≥ 0.
-        chains: C; burn_in: draws that are left out; draws: T.
+        loss: of all the data.
+        theta_P: θ*.
+        n_beta: nβ, examples times inverse temperature.
+        sampler: C, T, burn-in, ε and γ.
         generator: of noise and mini-batches, shared by the chains one after another.
         minibatch: where given, gradients and recorded losses are those of fresh mini-batches.
     """
     target: BatchLoss = minibatch or (lambda w, _: loss(w))
-    losses = torch.empty(chains, draws, dtype=torch.float64)
+    losses = torch.empty(sampler.chains, sampler.draws, dtype=torch.float64)
     start = theta_P.detach()
-    for chain in range(chains):
+    for chain in range(sampler.chains):
         w = start
-        for draw in range(-burn_in, draws):
+        for draw in range(-sampler.burn_in, sampler.draws):
             leaf = w.detach().requires_grad_()
             with torch.enable_grad():
                 value = target(leaf, generator)
@@ -113,20 +139,16 @@ def sgld(
             if draw >= 0:
                 losses[chain, draw] = value.item()
             noise = torch.randn(start.shape, dtype=torch.float64, generator=generator).to(start)
-            w = w - 0.5 * step * (n_beta * slope + localization * (w - start)) + step**0.5 * noise
+            drift = n_beta * slope + sampler.localization * (w - start)
+            w = w - 0.5 * sampler.step * drift + sampler.step**0.5 * noise
     return losses
 
 
 def learning_coefficient(
     loss: FlatLoss,
     theta_P: Tensor,
-    *,
     n_beta: float,
-    step: float,
-    localization: float,
-    chains: int,
-    burn_in: int,
-    draws: int,
+    sampler: Sampler,
     generator: torch.Generator,
     minibatch: BatchLoss | None = None,
 ) -> LearningCoefficient:
@@ -138,30 +160,22 @@ def learning_coefficient(
     Negative where SGLD finds lower loss than θ* has: then θ* is no minimum and λ is not defined.
     The usual nβ is n/log n. Arguments and cost are those of :func:`sgld`.
     """
-    losses = sgld(
-        loss,
-        theta_P,
-        n_beta=n_beta,
-        step=step,
-        localization=localization,
-        chains=chains,
-        burn_in=burn_in,
-        draws=draws,
-        generator=generator,
-        minibatch=minibatch,
-    )
+    losses = sgld(loss, theta_P, n_beta, sampler, generator, minibatch)
     with torch.no_grad():
         return LearningCoefficient(losses, loss(theta_P).item(), n_beta)
 
 
 def split_r_hat(values_CT: Tensor) -> float:
-    """Split R̂ of C chains, about 1 where they agree. [Vehtari et al. 2019, Sec. 3]
+    """Split R̂ of C chains, about 1 where they agree; of the values, not of their ranks. [Vehtari et al. 2019, Sec. 3]
 
     Each chain is cut in halves of n; √(((n − 1)/n W + B/n)/W) with W the mean variance within a half
-    and B/n the variance of the halves' means. In [√((n − 1)/n), ∞]; 1 where nothing ever varies.
+    and B/n the variance of the halves' means. In [√((n − 1)/n), ∞]; 1 where nothing ever varies, NaN
+    for fewer than 4 draws or a value that is not finite.
     """
     halves = _halves(values_CT)
     n = halves.shape[1]
+    if n < 2 or not bool(halves.isfinite().all()):
+        return float("nan")
     within, between = halves.var(1).mean(), halves.mean(1).var()
     if within == 0:
         return 1.0 if between == 0 else float("inf")
@@ -173,10 +187,12 @@ def effective_size(values_CT: Tensor) -> float:
 
     C·T/τ with τ = 1 + 2 Σ ρ_t over Geyer's initial monotone sequence of pairs; ρ_t combines what is
     within the split chains and between them. An AR(1) process of coefficient φ has C·T(1 − φ)/(1 + φ).
-    Chains that never vary are worth all their draws.
+    Chains that never vary are worth all their draws. NaN for fewer than 4 draws or a value that is not finite.
     """
     halves = _halves(values_CT)
     count, n = halves.shape
+    if n < 2 or not bool(halves.isfinite().all()):
+        return float("nan")
     centred = halves - halves.mean(1, keepdim=True)
     spectrum = torch.fft.rfft(centred, 2 * n)
     covariance = torch.fft.irfft(spectrum.abs().square(), 2 * n)[:, :n] / n
@@ -197,15 +213,15 @@ def effective_size(values_CT: Tensor) -> float:
 def _halves(values_CT: Tensor) -> Tensor:
     """(2C, T // 2), float64; of an odd number of draws the middle one is left out."""
     half = values_CT.shape[1] // 2
-    return torch.cat([values_CT[:, :half], values_CT[:, -half:]]).double()
+    return torch.cat([values_CT[:, :half], values_CT[:, values_CT.shape[1] - half :]]).double()
 
 
-class LocalLearning(Measure):
+class LocalLearning(Sampler, Measure):
     """The local learning coefficient of the training loss at the network's weights, with R̂ and effective draws.
 
-    Early in training the weights are at no minimum, and the estimate is negative or meaningless:
-    read it together with ``llc/negative``, ``llc/r_hat`` and ``llc/effective_draws``. It depends on
-    ``step`` and ``localization``, so only values of one setting compare.
+    nβ is n/ln n for n training rows. Early in training the weights are at no minimum, and the estimate is
+    negative or meaningless: read it together with ``llc/negative``, ``llc/r_hat`` and ``llc/effective_draws``.
+    It depends on ``step`` and ``localization``, so only values of one setting compare.
     """
 
     kind: ClassVar[str] = "local-learning"
@@ -218,20 +234,13 @@ class LocalLearning(Measure):
         Quantity("llc/effective_draws", "draws", _POSITIVE, "independent draws that the chains are worth"),
         Quantity("llc/negative", "share", (0.0, 1.0), "chains whose estimate is negative"),
     )
-    sources: ClassVar[tuple[Source, ...]] = (Source("lau2023local", "SGLD estimator"),)
+    sources: ClassVar[tuple[Source, ...]] = (
+        Source("lau2023local", "SGLD estimator"),
+        Source("vehtari2019rank", "split R-hat and effective draws"),
+    )
 
-    chains: int = Field(default=4, ge=1)
-    """C."""
-    burn_in: int = Field(default=50, ge=0)
-    """Draws left out of each chain."""
-    draws: int = Field(default=100, ge=4)
-    """T, draws of each chain that count."""
     batch: int = Field(default=512, ge=1)
     """Rows of a mini-batch, or all training rows where these are fewer."""
-    step: float = Field(default=1e-5, gt=0.0)
-    """ε of SGLD, in weight²."""
-    localization: float = Field(default=100.0, ge=0.0)
-    """γ, in 1/weight²."""
     seed: int = 0
     """Draws noise and mini-batches, the same at every look."""
 
@@ -245,22 +254,13 @@ class LocalLearning(Measure):
         def minibatch(w_P: Tensor, generator: torch.Generator) -> Tensor:
             return snapshot_loss(snapshot, some_rows(snapshot, self.batch, generator))[0](w_P)
 
-        found = learning_coefficient(
-            loss,
-            theta,
-            n_beta=count / max(torch.tensor(float(count)).log().item(), 1.0),
-            step=self.step,
-            localization=self.localization,
-            chains=self.chains,
-            burn_in=self.burn_in,
-            draws=self.draws,
-            generator=generator,
-            minibatch=minibatch if self.batch < count else None,
-        )
+        n_beta = count / max(math.log(count), 1.0)
+        batches = minibatch if self.batch < count else None
+        found = learning_coefficient(loss, theta, n_beta, self, generator, batches)
         return {
             "llc/value": found.value,
             "llc/error": found.error,
             "llc/r_hat": found.r_hat,
             "llc/effective_draws": found.effective_draws,
-            "llc/negative": (found.per_chain_C < 0).double().mean().item(),
+            "llc/negative": found.negative,
         }

@@ -17,6 +17,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from pydantic import Field
 from torch import Tensor
 
 from grokscope.measures.base import Measure, Snapshot, Values
@@ -43,7 +44,15 @@ def dataset_bits(rows: int, vocabulary: int, length: int = 1) -> float:
 
     Of labels alone S is 1 and V the number of classes. 3830 labels of 113 classes are 26,121 bits.
     [Morris et al. 2025, Sec. 3; Song & Ye 2026]
+
+    Args:
+        rows: N ≥ 0; vocabulary: V ≥ 1; length: S ≥ 0.
+
+    Raises:
+        ValueError: a vocabulary below 1.
     """
+    if vocabulary < 1:
+        raise ValueError(f"vocabulary must be at least 1, got {vocabulary}.")
     return rows * length * math.log2(vocabulary)
 
 
@@ -91,9 +100,15 @@ def capacity(memorised_S: ArrayLike) -> float:
     """Capacity(L) = max over data sets X of mem(X, L(X)), bits. [Morris et al. 2025, Sec. 3]
 
     The largest Σ mem that was seen: a lower bound that only plateaus if the data sets are large enough
-    and training long enough. ``capacity([10, 20, 24, 23])`` is 24.
+    and training long enough. ``capacity([10, 20, 24, 23])`` is 24; NaN where one of them is.
+
+    Raises:
+        ValueError: there is none.
     """
-    return float(np.max(np.asarray(memorised_S, dtype=np.float64)))
+    memorised = np.asarray(memorised_S, dtype=np.float64)
+    if not memorised.size:
+        raise ValueError("a capacity wants at least one memorised value.")
+    return float(memorised.max())
 
 
 def fit_capacity(dataset_bits_S: ArrayLike, memorised_S: ArrayLike) -> Capacity:
@@ -120,7 +135,15 @@ def fit_capacity(dataset_bits_S: ArrayLike, memorised_S: ArrayLike) -> Capacity:
 
 
 def bits_per_parameter(capacity_bits: float, parameters: int) -> float:
-    """α = C / parameters. A result of the two, never an input: see the module's warning."""
+    """α = C / parameters, ≥ 0. A result of the two, never an input: see the module's warning.
+
+    30 bits in 8 parameters are 3.75.
+
+    Raises:
+        ValueError: fewer than one parameter.
+    """
+    if parameters < 1:
+        raise ValueError(f"parameters must be at least 1, got {parameters}.")
     return capacity_bits / parameters
 
 
@@ -128,13 +151,23 @@ def saturation(data_bits: float, capacity_bits: float) -> float:
     """P_mem = K_mem / C, how often the data would fill the network; ≥ 0. [Song & Ye 2026]
 
     Below 1 all of it fits. It is a property of data and network, not of the step; how full a network is
-    at a step is Σ :func:`memorised_bits` / C.
+    at a step is Σ :func:`memorised_bits` / C. 15 bits for a capacity of 30 are ½.
+
+    Raises:
+        ValueError: a capacity that is not above 0.
     """
+    if not capacity_bits > 0:
+        raise ValueError(f"a capacity must be above 0 bits, got {capacity_bits}.")
     return data_bits / capacity_bits
 
 
 def _rates(members_N: Tensor, others_M: Tensor) -> tuple[Tensor, Tensor]:
-    """True and false positive rates of "member if score ≥ c" for every c, from (0, 0) to (1, 1)."""
+    """True and false positive rates of "member if score ≥ c" for every c, from (0, 0) to (1, 1).
+
+    NaN alone where a score is NaN or a side is empty.
+    """
+    if not len(members_N) or not len(others_M) or bool(members_N.isnan().any()) or bool(others_M.isnan().any()):
+        return torch.full((1,), torch.nan, dtype=torch.float64), torch.full((1,), torch.nan, dtype=torch.float64)
     values, place = torch.unique(torch.cat([members_N, others_M]).double().cpu(), return_inverse=True)
     at = len(values) - place  # the largest score is the first to be called a member
     counts = (torch.bincount(part, minlength=len(values) + 1) for part in (at[: len(members_N)], at[len(members_N) :]))
@@ -151,7 +184,7 @@ def membership_f1(members_N: Tensor, others_M: Tensor) -> float:
     largest F1 cannot fall below 2/3 (:func:`best_membership_f1`). [Morris et al. 2025]
 
     ``members`` 3, 2, 1 and ``others`` 2, 1, 0 score 2/3; equal scores ½; apart 1. Only the order of the
-    scores matters. O((N + M) log(N + M)).
+    scores matters. NaN where a score is NaN or a side is empty. O((N + M) log(N + M)).
 
     Args:
         members_N: larger where membership is likelier, such as :func:`log_probability` of training rows.
@@ -159,6 +192,8 @@ def membership_f1(members_N: Tensor, others_M: Tensor) -> float:
     """
     tpr, fpr = _rates(members_N, others_M)
     total = tpr + fpr
+    if bool(total.isnan().any()):
+        return float("nan")
     after = int((total >= 1.0).nonzero()[0])
     share = (1.0 - total[after - 1]) / (total[after] - total[after - 1])
     return float(tpr[after - 1] + share * (tpr[after] - tpr[after - 1]))
@@ -167,7 +202,8 @@ def membership_f1(members_N: Tensor, others_M: Tensor) -> float:
 def best_membership_f1(members_N: Tensor, others_M: Tensor) -> float:
     """Largest F1 over all thresholds, 2 TPR / (1 + TPR + FPR), as many of each: in [2/3, 1].
 
-    Chance is 2/3, by calling every row a member. It chooses its threshold on the rows that it judges.
+    Chance is 2/3, by calling every row a member. It chooses its threshold on the rows that it judges. Only
+    the order of the scores matters. NaN where a score is NaN or a side is empty.
     """
     tpr, fpr = _rates(members_N, others_M)
     return float((2 * tpr / (1 + tpr + fpr)).max())
@@ -192,8 +228,18 @@ def extraction_rate(generated_NS: Tensor, wanted_NS: Tensor, prefix: int = 0) ->
     Greedy decoding gives a whole row exactly if the largest logit is right at every position of one
     pass over the true tokens, so ``logits.argmax(-1)`` of such a pass will do for ``generated``.
     For one answer token it is accuracy. Extraction does not prove memorisation: compare held-out rows,
-    which a network that generalises extracts as well. [Morris et al. 2025]
+    which a network that generalises extracts as well. NaN for no rows. [Morris et al. 2025]
+
+    Args:
+        generated_NS, wanted_NS: tokens of the same shape; prefix: 0 ≤ prefix < S, tokens that are given.
+
+    Raises:
+        ValueError: the shapes differ, or the prefix leaves nothing to extract.
     """
+    if generated_NS.shape != wanted_NS.shape:
+        raise ValueError(f"generated and wanted differ in shape: {generated_NS.shape}, {wanted_NS.shape}.")
+    if not 0 <= prefix < wanted_NS.shape[1]:
+        raise ValueError(f"prefix must be at least 0 and leave a token of {wanted_NS.shape[1]}, got {prefix}.")
     return float((generated_NS == wanted_NS)[:, prefix:].all(1).double().mean())
 
 
@@ -216,12 +262,17 @@ class Memorization(Measure):
         Quantity("memorization/train_share", "share", _SHARE, "training bits of N·log₂ C"),
         Quantity("memorization/test_share", "share", _SHARE, "held-out bits of N·log₂ C"),
         Quantity("memorization/unintended_bits", "bits", _BITS, "training bits beyond those of held-out rows"),
+        Quantity("memorization/saturation", "1", _BITS, "P_mem, bits of the training labels over the capacity"),
+        Quantity("memorization/fill", "1", _BITS, "training bits held over the capacity"),
         Quantity("memorization/membership_f1", "share", _SHARE, "F1 of telling train from test by loss; chance ½"),
     )
     sources: ClassVar[tuple[Source, ...]] = (
         Source("morris2025how", "unintended memorisation"),
         Source("song2026model", "capacity and speeds"),
     )
+
+    capacity: float | None = Field(default=None, gt=0.0)
+    """C in bits, measured on random labels with the same learner (:func:`fit_capacity`); saturation and fill need it."""
 
     def __call__(self, snapshot: Snapshot) -> Values:
         """Bits and shares of both splits, and the membership test between them."""
@@ -232,7 +283,11 @@ class Memorization(Measure):
         train, test = snapshot.split.rows["train"], snapshot.split.rows["test"]
         full = dataset_bits(1, classes)
         held, unseen = bits_N[train].mean().item(), bits_N[test].mean().item()
-        return {
+        against = {}
+        if self.capacity is not None:
+            against["memorization/saturation"] = saturation(full * len(train), self.capacity)
+            against["memorization/fill"] = held * len(train) / self.capacity
+        return against | {
             "memorization/train_bits": held * len(train),
             "memorization/train_share": held / full,
             "memorization/test_share": unseen / full,

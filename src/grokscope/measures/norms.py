@@ -14,7 +14,8 @@ class Norms(Measure):
 
     ``norm/weights`` = √(Σ θ²) over every parameter; its square is the Σ θ² of Nanda et al.
     The last layer is the parameter that the network names as its ``readout``; where it names none, the
-    last matrix in the order of the module's parameters.
+    last matrix in the order of the module's parameters; NaN where there is no matrix. Sums are in float64.
+    k times the weights have k times each norm; turning a matrix leaves its norm.
     """
 
     kind: ClassVar[str] = "norms"
@@ -32,8 +33,8 @@ class Norms(Measure):
         """``norm/weights``, ``norm/last_layer``, ``norm/<parameter>``."""
         squares = {n: p.detach().double().square().sum().item() for n, p in snapshot.network.named_parameters()}
         matrices = [n for n, p in snapshot.network.named_parameters() if p.dim() > 1]
-        readout = snapshot.network.readout or matrices[-1]
+        readout = snapshot.network.readout or next(reversed(matrices), None)
         values = {f"norm/{name}": square**0.5 for name, square in squares.items()}
         values["norm/weights"] = sum(squares.values()) ** 0.5
-        values["norm/last_layer"] = squares[readout] ** 0.5
+        values["norm/last_layer"] = float("nan") if readout is None else squares[readout] ** 0.5
         return values

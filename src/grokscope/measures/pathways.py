@@ -19,6 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from grokscope.measures.base import Measure, Snapshot, Values
+from grokscope.measures.hooks import Inputs, captured, first_tensor, widened
 from grokscope.models.moe import MixtureBlock, MixtureNetwork
 from grokscope.models.stream import Group, Stream
 from grokscope.sources import Source
@@ -32,8 +33,10 @@ ROUNDING = 1e-6  # gates of float32 sum to 1 within this
 def gates(logits_E: Tensor, active: int | None = None) -> Tensor:
     """Routing weights (…, E) of router logits (…, E): softmax, over the ``active`` largest logits if given.
 
-    Experts that a token does not use have 0. Adding a constant to a token's logits changes nothing.
+    Experts that a token does not use have 0. Adding a constant to a token's logits changes nothing. Half
+    precision is taken as float32: shares in 8 bits add up to 1 within a hundredth only.
     """
+    logits_E = widened(logits_E)
     if active is None or active >= logits_E.shape[-1]:
         return torch.softmax(logits_E, -1)
     top = logits_E.topk(active, -1)
@@ -197,25 +200,17 @@ def imbalance(load_E: Tensor) -> Tensor:
 # Routers' logits.
 
 
-def captured(module: nn.Module, routers: Sequence[str], *inputs: Tensor) -> list[Tensor]:
-    """Outputs of the submodules named ``routers`` in one forward pass of any module, in that order.
+def logits_by_name(module: nn.Module, pattern: str, inputs: Inputs) -> list[Tensor]:
+    """Logits of the routers of any module, in the module's order. One forward pass in eval mode, without gradient.
 
-    By forward hooks, which are gone afterwards; without gradient. For routers that are modules of their
-    own (an ``nn.Linear`` to E) their outputs are the logits. A router called twice gives its last output.
+    For routers that are modules of their own, by name or regular expression, whose output is the logits (an
+    ``nn.Linear`` to E) or begins with them (``"model.layers.[0-9]+.mlp.gate"`` of an OLMoE, which gives N·T rows:
+    ``.unflatten(0, ids.shape)`` makes (N, T, E) of them). A router called twice gives its last output.
+
+    Raises:
+        ValueError: nothing is named so, or it is not called.
     """
-    seen: dict[str, Tensor] = {}
-
-    def keep(name: str) -> torch.utils.hooks.RemovableHandle:
-        return module.get_submodule(name).register_forward_hook(lambda _m, _i, out: seen.__setitem__(name, out))
-
-    handles = [keep(name) for name in routers]
-    try:
-        with torch.no_grad():
-            module(*inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return [seen[name] for name in routers]
+    return [first_tensor(calls[-1]) for calls in captured(module, pattern, inputs).values()]
 
 
 def router_logits(network: MixtureNetwork, tokens_NL: Tensor) -> list[Tensor]:

@@ -12,11 +12,11 @@ from pydantic import Field
 from torch import Tensor
 
 from grokscope.measures.base import Measure, Snapshot, Values
+from grokscope.measures.spectrum import TINY
 from grokscope.sources import Source
 from grokscope.trace import Quantity
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-TINY = torch.finfo(torch.float64).tiny
 _SHARE = (0.0, 1.0)
 _ANY = (-float("inf"), float("inf"))
 
@@ -30,41 +30,58 @@ def softmax_collapse(logits_MV: Tensor, precision: torch.dtype = torch.float32) 
     There the largest term absorbs the others. Where it is the wanted one a plain log-softmax gives a loss of
     exactly 0, and the gradient at its logit too; those at the others, exp(z_j − max z), stay.
     One rival collapses at a margin of 24 ln 2 = 16.6 in float32 and 53 ln 2 = 36.7 in float64.
-    Unchanged by a constant added to a row. [Prieto et al. 2025, code]
+    Unchanged by a constant added to a row. NaN where a largest logit is not finite.
+    [Prieto et al. 2025, code]
     """
     z = logits_MV.detach().to(precision)
-    return ((z - z.amax(-1, keepdim=True)).exp().sum(-1) == 1).double().mean()
+    return _share_of(1.0, (z - z.amax(-1, keepdim=True)).exp().sum(-1))
 
 
 def zero_losses(losses_M: Tensor) -> Tensor:
-    """Share of losses that are exactly 0, a scalar in [0, 1]; such a row no longer pulls at the wanted logit."""
-    return (losses_M == 0).double().mean()
+    """Share of losses that are exactly 0, a scalar in [0, 1]; NaN where a loss is NaN.
+
+    Such a row no longer pulls at the wanted logit. [Prieto et al. 2025]
+    """
+    return _share_of(0.0, losses_M.detach())
+
+
+def _share_of(value: float, found_M: Tensor) -> Tensor:
+    return torch.where(found_M.isnan(), torch.nan, (found_M == value).double()).mean()
 
 
 # Logits.
 
 
 def logit_scale(logits_MV: Tensor) -> Tensor:
-    """mean_m ‖z_m‖, a scalar >= 0 in nats; k times the logits have k times the scale. [Howe 2026]
+    """mean_m ‖z_m‖, a scalar >= 0 in nats; k times the logits have k times the scale. [Howe 2026, code]
 
-    A constant added to a row changes it, though no probability.
+    √V for normal noise of variance 1. A constant added to a row changes it, though no probability.
     """
     return logits_MV.detach().double().norm(dim=-1).mean()
 
 
 def confidence(logits_MV: Tensor) -> Tensor:
-    """mean_m max_j softmax(z_m)_j, a scalar in [1/V, 1]; 1/V for equal logits."""
+    """mean_m max_j softmax(z_m)_j, a scalar in [1/V, 1]; 1/V for equal logits. [Howe 2026, code]
+
+    Unchanged by a constant added to a row; NaN where a largest logit is not finite.
+    """
     return torch.softmax(logits_MV.detach().double(), -1).amax(-1).mean()
 
 
 def margins(logits_MV: Tensor, targets_M: Tensor) -> Tensor:
-    """z_y − max_{j≠y} z_j of each prediction, (M,), in nats; positive where it is right."""
+    """z_y − max_{j≠y} z_j of each prediction, (M,), in nats; positive where it is right, 0 where two lead.
+
+    k times the logits have k times the margins; a constant added to a row changes none. ∞ for V = 1.
+    """
     z, y = logits_MV.detach().double(), targets_M[:, None]
     return z.gather(1, y)[:, 0] - z.scatter(1, y, -torch.inf).amax(1)
 
 
 def margin_quantiles(margins_M: Tensor, at: Sequence[float] = QUANTILES) -> Tensor:
-    """Quantiles of the margins, linear between neighbours, (len(at),), rising with ``at``."""
+    """Quantiles of M ≥ 1 margins, linear between neighbours, (len(at),), rising with ``at``; in nats.
+
+    0 … 100 in steps of 1 have the 5 % quantile 5. NaN where a margin is. Cost: a sort.
+    """
     return torch.quantile(margins_M.double(), torch.tensor(at, dtype=torch.float64, device=margins_M.device))
 
 
@@ -78,7 +95,8 @@ def alignment(weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
     homogeneous of degree L, −g·θ = −L Σ_j z_j ∂ℓ/∂z_j. [Prieto et al. 2025]
     """
     dots = [(w.detach().double() * g.double()).sum() for w, g in zip(weights, gradients, strict=True)]
-    return -torch.stack(dots).sum() / (_norm(weights) * _norm(gradients)).clamp_min(TINY)
+    cosine = -torch.stack(dots).sum() / (_norm(weights) * _norm(gradients)).clamp_min(TINY)
+    return cosine.clamp(-1.0, 1.0)  # rounding can carry it beyond
 
 
 def split_update(
@@ -135,9 +153,10 @@ class SoftmaxCollapse(Measure):
 
 
 class LogitScale(Measure):
-    """Size of the logits, confidence and margins on the training rows.
+    """Size of the logits, confidence and margins on the training rows; Howe 2026 takes the first two on held-out ones.
 
-    The larger they stay, the longer the delay under cross-entropy; they fall before the test loss does.
+    Under cross-entropy the scale of the logits is reported to carry most of what the norm of the weights does
+    to the delay [Truong 2026].
     """
 
     kind: ClassVar[str] = "logit-scale"
@@ -147,6 +166,10 @@ class LogitScale(Measure):
         Quantity("logits/confidence", "share", _SHARE, "mean largest probability on training rows"),
         Quantity("logits/margin_median", "nats", _ANY, "median training margin"),
         Quantity("logits/margin_quantiles", "nats", _ANY, "5, 25, 50, 75, 95 % of the training margins", array=True),
+    )
+    sources: ClassVar[tuple[Source, ...]] = (
+        Source("howe2026capability", "logit scale and confidence"),
+        Source("truong2026what", "logit scale and delay"),
     )
 
     def __call__(self, snapshot: Snapshot) -> Values:

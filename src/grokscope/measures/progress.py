@@ -44,8 +44,8 @@ class FourierSparsity(Measure):
             return {
                 "fourier/gini_embedding": fourier.fourier_gini(embedding).item(),
                 "fourier/gini_neuron_logit": fourier.fourier_gini(readout.T).item(),
-                "fourier/embedding_power": _float32(fourier.power(embedding)),
-                "fourier/logit_coefficients": _float32(fourier.logit_coefficients(mean_PP)),
+                "fourier/embedding_power": float32(fourier.power(embedding)),
+                "fourier/logit_coefficients": float32(fourier.logit_coefficients(mean_PP)),
             }
 
 
@@ -91,20 +91,29 @@ class KeyFrequencies(Measure):
                 "fourier/excluded_loss": fourier.excluded_loss(logits, sums, mean_PP, keys).item(),
                 "fourier/variance_explained": fourier.variance_explained(grid, mean_PP, keys).item(),
                 "fourier/key_frequencies": np.array(keys, dtype=np.int64),
-                "fourier/circle": _float32(torch.stack(circles) if circles else no_circle),
+                "fourier/circle": float32(torch.stack(circles) if circles else no_circle),
             }
 
     def keys(self, final: Snapshot) -> list[int]:
         """Key frequencies of the finished model, strongest in the embedding first."""
         if "key frequencies" not in final._cache:
-            p = final.task.elements
-            neurons = final.activations(final.network.neurons)
-            neurons_PPH = neurons.reshape(len(neurons), -1, neurons.shape[-1])[:, 0].view(p, p, -1)
-            keys = fourier.key_frequencies(neurons_PPH, self.min_share)
+            keys = fourier.key_frequencies(neuron_grid(final), self.min_share)
             with torch.no_grad():
                 power = fourier.power(_embedding(final))
             final._cache["key frequencies"] = torch.tensor(sorted(keys, key=lambda k: -power[k - 1]))
         return final._cache["key frequencies"].tolist()
+
+
+def neuron_grid(snapshot: Snapshot) -> Tensor:
+    """What the named neurons put out where the answer is read, ``neurons_GGH[a, b]``, for a table of all pairs."""
+    neurons, g = snapshot.activations(snapshot.network.neurons), snapshot.task.elements
+    read = neurons.reshape(len(neurons), -1, neurons.shape[-1])
+    return read[:, snapshot.encoding.answer_row if read.shape[1] > 1 else 0].reshape(g, g, -1)
+
+
+def float32(tensor: Tensor) -> np.ndarray:
+    """How arrays are kept: float32, on the CPU; what float32 cannot hold is infinite."""
+    return tensor.detach().float().cpu().numpy()
 
 
 def _grid(snapshot: Snapshot) -> Tensor:
@@ -122,7 +131,3 @@ def _embedding(snapshot: Snapshot) -> Tensor:
     embedding = snapshot.network.embedding_PD()
     assert embedding is not None  # by ``needs``
     return embedding.detach()
-
-
-def _float32(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().cpu().numpy().astype(np.float32)

@@ -10,9 +10,10 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.func import functional_call, vmap
 
 from grokscope.measures.base import Measure, Snapshot, Values
+from grokscope.measures.hooks import hooked, in_float32, widened
 from grokscope.measures.spectrum import probe_rows
 from grokscope.models.base import Neurons
 from grokscope.models.mlp import MLPNetwork
@@ -23,6 +24,10 @@ from grokscope.trace import Quantity
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, Neurons)
 """Modules whose input is taken for pre-activations. Only a kink at 0 makes a region's border of its zero;
 for smooth ones the count is of signs alone."""
+
+
+ENTRIES = 2**24
+"""Numbers in the tables of vectors that are held at once: 64 MiB in float32."""
 
 
 def frames(count: int, inputs: int, directions: int, generator: torch.Generator) -> Tensor:
@@ -61,15 +66,10 @@ def sign_changes(
 
         return hook
 
-    handles = [module.get_submodule(name).register_forward_pre_hook(watch(name)) for name in layers]
-    try:
-        with torch.no_grad():
-            for run in passes:
-                calls.clear()
-                run()
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(module, {name: watch(name) for name in layers}, before=True), torch.no_grad():
+        for run in passes:
+            calls.clear()
+            run()
     return {key: (low[key] < 0) & (high[key] > 0) for key in low if key not in uneven}
 
 
@@ -87,18 +87,21 @@ def local_complexity(
     layer those neurons count whose input is below 0 at one vertex and above at another. Authors sum
     over layers and average over points. A network without activations has L = 0 and sum 0; one hidden
     layer counts its hyperplanes that cut the polytope, exactly; deeper layers see bent polytopes, so
-    hyperplanes that cut only the inside are missed. Cost: 2Q forward passes.
+    hyperplanes that cut only the inside are missed. A neuron that is NaN never counts. Half precision is
+    computed in float32. Cost: 2Q forward passes.
 
     Args:
-        module: takes (N, D); inputs_ND: the points; generator: of the frames, one per point.
+        module: takes (N, D) and gives a tensor; inputs_ND: the points; generator: of the frames, one per point.
         radius: r, in units of the inputs; directions: Q, at most D.
-        layers: names of activation modules; all :data:`ACTIVATIONS` unless given.
+        layers: names of activation modules, which must see the rows in their order (experts, which get
+            the tokens sorted, do not); all :data:`ACTIVATIONS` unless given.
     """
     names = [n for n, m in module.named_modules() if isinstance(m, ACTIVATIONS)] if layers is None else list(layers)
+    function, inputs_ND = in_float32(module), widened(inputs_ND)
     around = radius * frames(len(inputs_ND), inputs_ND.shape[1], directions, generator).to(inputs_ND)
 
     def at(offset_ND: Tensor) -> Callable[[], object]:
-        return lambda: module(inputs_ND + offset_ND)
+        return lambda: function(inputs_ND + offset_ND)
 
     passes = [at(sign * around[:, :, i]) for i in range(around.shape[2]) for sign in (1, -1)]
     found = sign_changes(module, names, passes)
@@ -109,11 +112,15 @@ def local_complexity(
 def straightness(function: Callable[[Tensor], Tensor], points_ND: Tensor, samples: int = 21) -> Tensor:
     """L_ij = mean over outputs of r² between y_k(x_i + λ(x_j − x_i)) and λ, (N, N), in [0, 1]. [Liu et al. 2023]
 
-    1 for a linear function; an output that does not change between two points counts as straight, and
-    L_ii = 1 (both ours). Cost: N²/2 · samples evaluations, one call per i.
+    1 for a linear function, 0.932 for x² from 0 to 1; an output that does not change between two points
+    counts as straight, and L_ii = 1 (both ours). NaN where the function is. Cost: N²/2 · samples evaluations,
+    one call per i.
 
     Args:
-        function: (M, D) to (M, K); points_ND: the samples x_i; samples: values of λ in [0, 1], evenly.
+        function: (M, D) to (M, K), of a module in half precision
+            :func:`~grokscope.measures.hooks.in_float32`: in 8 bits nearly all would pass for straight.
+        points_ND: the samples x_i, in float32 or float64.
+        samples: values of λ in [0, 1], evenly, at least 3; the paper's 21 unless given.
     """
     count = len(points_ND)
     lam = torch.linspace(0, 1, samples, dtype=torch.float64)
@@ -128,7 +135,7 @@ def straightness(function: Callable[[Tensor], Tensor], points_ND: Tensor, sample
             total = spread.square().sum(0)
             explained = torch.einsum("s,sjk->jk", lam_c, spread).square()
             rounding = samples * (100 * torch.finfo(points_ND.dtype).eps * y.abs().amax(0)).square()
-            r2 = torch.where(total > rounding, explained / total.clamp_min(1e-300), 1.0)
+            r2 = torch.where(total <= rounding, 1.0, (explained / total.clamp_min(1e-300)).clamp_max(1.0))
             found[i, i + 1 :] = found[i + 1 :, i] = r2.mean(1)
     return found
 
@@ -137,30 +144,29 @@ def linear_mapping_number(straightness_NN: Tensor) -> float:
     """LMN = 2^S with S = −Σ λ̃ log₂ λ̃, λ̃ the shares of |eigenvalues|, in [1, N]. [Liu et al. 2023]
 
     How many linear maps the function is made of: 1 where all pairs are straight, N where none is, g for g
-    equal groups of points that are straight among themselves alone. Cost: N³ operations.
+    equal groups of points that are straight among themselves alone. The order of the points does not
+    matter. NaN where one of them is. Cost: N³ operations.
 
     Args:
         straightness_NN: symmetric, from :func:`straightness`.
     """
+    if not bool(straightness_NN.isfinite().all()):
+        return float("nan")
     size = torch.linalg.eigvalsh(straightness_NN.double()).abs()
     return torch.special.entr(size / size.sum()).sum().exp().item()
 
 
 def _vectors(network: nn.Module) -> tuple[int, int, Callable[[Tensor], dict[str, Tensor]]] | None:
     """Shape of the tokens' vectors, and how a shift of them replaces parameters; None where they are not found."""
-    embedding: Tensor | None = getattr(network, "embedding_PD", lambda: None)()
-    if embedding is None:
+    table = _table_of(network)
+    if table is None:
         return None
-    if isinstance(network, MLPNetwork) and network.W_E is None:  # one-hot: as if the embedding were the identity
-        halves = [half.detach() for half in network.W[0].chunk(2)]
-        count = len(halves[0])
-        return count, count, lambda shift: {"W.0": torch.cat([half + shift.to(half) @ half for half in halves])}
-    begin = embedding.data_ptr()  # by address: in a run all parameters are parts of one buffer
-    shared = [(n, p.detach()) for n, p in network.named_parameters() if p.data_ptr() <= begin < p.data_ptr() + p.nbytes]
-    if len(shared) != 1 or shared[0][1].dim() != 2:
-        return None
-    name, table = shared[0]
-    return len(table), table.shape[1], lambda shift: {name: table + shift.to(table)}
+    name, weight, shifts = table
+    if len(shifts) == 1:
+        return len(weight), weight.shape[1], lambda shift: {name: weight + shift.to(weight)}
+    halves = weight.chunk(2)  # one-hot: as if the embedding were the identity
+    count = len(halves[0])
+    return count, count, lambda shift: {name: torch.cat([half + shift.to(half) @ half for half in halves])}
 
 
 class LocalComplexity(Measure):
@@ -216,3 +222,81 @@ class LocalComplexity(Measure):
             return float("nan")
         answers = [c.reshape(len(rows), -1, c.shape[-1])[:, snapshot.encoding.answer_row] for c in per_row]
         return sum(c.sum(1).double().mean().item() for c in answers)
+
+
+class LinearMapping(Measure):
+    """LMN of the logits of the answers, between training rows and between held-out ones.
+
+    A row's input is its tokens' vectors one after the other, those of positions where rows differ, and the way
+    between two rows is a straight line between these; a one-hot token's vector is its row of the first layer.
+    The paper goes from the first hidden layer to the logits; ours begins where every network has a place
+    for it, and counts the first layer's bends too.
+    """
+
+    kind: ClassVar[str] = "linear-mapping"
+    needs: ClassVar[frozenset[str]] = frozenset({"embedding"})
+    cost: ClassVar[float] = 5.0
+    every: ClassVar[int] = 8
+    quantities: ClassVar[tuple[Quantity, ...]] = (
+        Quantity("complexity/lmn_train", "maps", (1.0, float("inf")), "linear mapping number between training rows"),
+        Quantity("complexity/lmn_test", "maps", (1.0, float("inf")), "linear mapping number between held-out rows"),
+    )
+    sources: ClassVar[tuple[Source, ...]] = (Source("liu2023grokking", "linear mapping number"),)
+
+    rows: int = Field(default=20, ge=2)
+    """Rows of each split, at most; the largest value that there can be."""
+    samples: int = Field(default=21, ge=3)
+    """Places on the way between two rows, both ends included."""
+
+    def __call__(self, snapshot: Snapshot) -> Values:
+        """Two numbers; NaN where the embedding is no parameter of the network."""
+        found = {}
+        for split in ("train", "test"):
+            points = along_embeddings(snapshot, probe_rows(snapshot, split, self.rows))
+            straight = None if points is None else straightness(*points, samples=self.samples)
+            found[f"complexity/lmn_{split}"] = float("nan") if straight is None else linear_mapping_number(straight)
+        return found
+
+
+def along_embeddings(snapshot: Snapshot, rows_N: Tensor) -> tuple[Callable[[Tensor], Tensor], Tensor] | None:
+    """The answers' logits as a function of the tokens' vectors, (M, L·D) to (M, C), and these rows' vectors (N, L·D).
+
+    Of the L positions where rows of the table differ. One row of the table lends its tokens: their
+    vectors are replaced, point by point. None where the vectors are no parameter, or no row has different
+    tokens at all positions.
+    """
+    encoding, network = snapshot.encoding, snapshot.network
+    table = _table_of(network)
+    if table is None:
+        return None
+    name, weight, shifts = table
+    places_NL = encoding.tokens_NL + torch.tensor(shifts, device=weight.device)
+    varied = (places_NL != places_NL[0]).any(0)
+    lent = (places_NL[:, varied].sort(1).values.diff(dim=1) != 0).all(1).nonzero()
+    if not len(lent) or not bool(varied.any()):
+        return None
+    host = int(lent[0])
+    at_L, tokens = places_NL[host, varied], encoding.tokens_NL[host : host + 1]
+
+    def one(vectors_LD: Tensor) -> Tensor:
+        moved = weight.index_copy(0, at_L, vectors_LD)
+        logits = functional_call(network, {name: moved}, (tokens,))
+        return logits[0, encoding.answer_row, encoding.answers]
+
+    def function(points_MX: Tensor) -> Tensor:
+        vectors = points_MX.unflatten(1, (len(at_L), -1))
+        return vmap(one, chunk_size=max(1, ENTRIES // weight.numel()))(vectors)
+
+    return function, weight[places_NL[rows_N][:, varied]].flatten(1)
+
+
+def _table_of(network: nn.Module) -> tuple[str, Tensor, list[int]] | None:
+    """The parameter whose rows are the tokens' vectors, and by how much each position's tokens are shifted in it."""
+    if isinstance(network, MLPNetwork) and network.W_E is None:
+        return "W.0", network.W[0].detach(), [0, network.elements]
+    embedding: Tensor | None = getattr(network, "embedding_PD", lambda: None)()
+    if embedding is None:
+        return None
+    begin = embedding.data_ptr()  # by address: in a run all parameters are parts of one buffer
+    shared = [(n, p.detach()) for n, p in network.named_parameters() if p.data_ptr() <= begin < p.data_ptr() + p.nbytes]
+    return (*shared[0], [0]) if len(shared) == 1 and shared[0][1].dim() == 2 else None

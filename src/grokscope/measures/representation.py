@@ -68,7 +68,7 @@ def _groups(answers_Q: Tensor) -> list[Tensor]:
 
 
 def standardised(embedding_PD: Tensor) -> Tensor:
-    """Each column with mean 0 and (unbiased) standard deviation 1; a constant column becomes 0."""
+    """Each column with mean 0 and (unbiased) standard deviation 1, (P, D); a constant column becomes 0."""
     e = centred(embedding_PD)
     return torch.where((e == 0).all(0), 0.0, e / e.std(0).clamp_min(TINY))
 
@@ -86,9 +86,15 @@ def rqi(embedding_PD: Tensor, pairs_Q2: Tensor, answers_Q: Tensor, near: float =
     """Representation quality index |P(R)| / |P_0|, the share of parallelograms that exist, a scalar in [0, 1].
 
     1 for E_k = u + k·v and addition; about 0 for noise (0.04 in one dimension). Unchanged by translation
-    and by scaling of a column. 0 where nothing can exist. [Liu et al. 2022, code]
+    and by scaling of a column. 0 where nothing can exist, NaN where the embedding is not finite.
+    [Liu et al. 2022, code]
     """
-    exist_M = existing(embedding_PD, pairs_Q2, answers_Q, near)
+    if not bool(embedding_PD.isfinite().all()):
+        return torch.tensor(torch.nan, dtype=torch.float64)
+    return _share_of(existing(embedding_PD, pairs_Q2, answers_Q, near))
+
+
+def _share_of(exist_M: Tensor) -> Tensor:
     return exist_M.double().sum() / max(len(exist_M), 1)
 
 
@@ -115,8 +121,8 @@ def effective_loss(embedding_PD: Tensor, pairs_Q2: Tensor, answers_Q: Tensor, tr
 
     ℓ_0 is the mean squared gap of the parallelograms whose both pairs are trained on, P_0(D), and
     Z_0 = Σ_k ‖E_k‖² of the centred embedding (the paper's is centred already). 0 for E_k = u + k·v and
-    addition, and where there is no such parallelogram; unchanged by translation, rotation and scale.
-    [Liu et al. 2022, Sec. 3.2]
+    addition, and where there is no such parallelogram; about 4/P for noise. Unchanged by translation, rotation
+    and scale. [Liu et al. 2022, Sec. 3.2]
     """
     e = embedding_PD.detach().double()
     both_M = train_Q[parallelograms(answers_Q)].all(1)
@@ -146,22 +152,25 @@ def degrees_of_freedom(equations_MP: Tensor) -> int:
 def circularity(embedding_PD: Tensor, components: int = 4) -> Tensor:
     """How far the first principal components are single waves over ℤ_P, a scalar in [0, 1].
 
-    Mean over the components of max_k of the share of power at frequency k. 1 for a circle, and for several
-    of different radius; about 0.1 for noise and P = 113. Components with less than 1e-6 of the first
-    one's variance are left out (ours: they are rounding). O(P²·D + P³). Circles of equal radius share
-    their components, which lowers it. [Zhong et al. 2023, name and idea; formula a reconstruction]
+    Mean over the components v of max_k 2/(P Σ v²) |Σ_j v_j e^{2πi jk/P}|², the share of power at frequency k.
+    1 for a circle, and for several of different radius; about 0.08 for noise and P = 113; 0 for a point.
+    Components with less than 1e-6 of the first one's variance are left out (ours: they are rounding; the
+    paper has four). Circles of equal radius share their components, which lowers it. The paper calls 0.995
+    and more circular. NaN where the embedding is not finite. O(P²·D + P³). [Zhong et al. 2023, Def. B.1]
     """
     e = centred(embedding_PD)
     gram = e @ e.T
     if not bool(gram.isfinite().all()):
         return torch.tensor(torch.nan, dtype=torch.float64)
+    if len(e) < 2:
+        return torch.tensor(0.0, dtype=torch.float64)
     values, vectors = torch.linalg.eigh(gram)
     values, vectors = values.flip(0)[:components], vectors.flip(1)[:, :components]
     living = values > fourier.DEAD * values[0]
     power_PK = (fourier.basis(len(e)).to(e.device) @ vectors).square()
     power_FK = torch.zeros(len(e) // 2 + 1, power_PK.shape[1], dtype=torch.float64, device=e.device)
     power_FK.index_add_(0, fourier.frequency_of_row(len(e)).to(e.device), power_PK)
-    return torch.where(living, power_FK[1:].amax(0), 0.0).sum() / living.sum().clamp_min(1)
+    return (torch.where(living, power_FK[1:].amax(0), 0.0).sum() / living.sum().clamp_min(1)).clamp_max(1.0)
 
 
 # Classes.
@@ -177,23 +186,25 @@ def class_means(features_ND: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor, 
 
 
 def separation_ratio(features_ND: Tensor, labels_N: Tensor) -> Tensor:
-    """ILDR = mean_{c<c'} ‖μ_c − μ_c'‖ / mean_c mean_{i in c} ‖h_i − μ_c‖, a scalar >= 0.
+    """ILDR = mean_{c<c'} ‖μ_c − μ_c'‖² / mean_c mean_{i in c} ‖h_i − μ_c‖², a scalar >= 0.
 
-    [2604.20923; Euclidean norms, not squared ones, are a reconstruction.] The paper takes held-out rows
-    and 2.5 times the first value as its sign: training rows separate as soon as they are memorised. Noise
-    in many dimensions and n rows a class scores √(2 / (n − 1)); huge where no row leaves its mean.
+    The paper takes up to 1500 held-out rows, since training rows separate as soon as they are memorised,
+    and as its sign 2.5 times the value at step 3000. Noise and n rows a class score 2 / (n − 1); unchanged by
+    translation, rotation and scale. Huge where no row leaves its mean (the paper adds 1e-8 below), NaN for a
+    single class. N·D + C²·D operations. [Golwala 2026, Sec. 2.3.1]
     """
     means_CD, sizes, class_N = class_means(features_ND, labels_N)
-    away_N = (features_ND.detach().double() - means_CD[class_N]).norm(dim=1)
+    away_N = (features_ND.detach().double() - means_CD[class_N]).square().sum(1)
     scatter = torch.zeros_like(sizes).index_add_(0, class_N, away_N) / sizes
-    return F.pdist(means_CD).mean() / scatter.mean().clamp_min(TINY)
+    return F.pdist(means_CD).square().mean() / scatter.mean().clamp_min(TINY)
 
 
 def cosine_gap(features_ND: Tensor, labels_N: Tensor) -> Tensor:
     """Mean cosine of two rows of one class minus that of two rows of different classes, a scalar in [−2, 2].
 
     1 for C orthogonal directions, C / (C − 1) for a simplex, about 0 for noise. From sums of unit vectors,
-    N·D operations: no pair of rows is formed. A row of zeros has cosine 0 with all. [Howe 2026]
+    N·D operations: no pair of rows is formed. A row of zeros has cosine 0 with all. NaN where no two rows
+    share a class, or all do. Unchanged by rotation and by the length of each row. [Howe 2026, code]
     """
     x = features_ND.detach().double()
     unit = x / x.norm(dim=1, keepdim=True).clamp_min(TINY)
@@ -202,15 +213,16 @@ def cosine_gap(features_ND: Tensor, labels_N: Tensor) -> Tensor:
     same = sums.square().sum() - unit.square().sum()
     different = sums.sum(0).square().sum() - sums.square().sum()
     pairs = sizes.square().sum()
-    return same / (pairs - len(x)).clamp_min(1) - different / (len(x) ** 2 - pairs).clamp_min(1)
+    alike, unlike = pairs - len(x), len(x) ** 2 - pairs
+    return torch.where((alike > 0) & (unlike > 0), same / alike - different / unlike, torch.nan)
 
 
 def within_class_collapse(features_ND: Tensor, labels_N: Tensor) -> Tensor:
     """NC1 = tr(Σ_W Σ_B⁺) / C, a scalar >= 0: scatter within classes in units of that between them.
 
     Σ_W = mean_i (h_i − μ_c)(h_i − μ_c)ᵀ, Σ_B = mean_c (μ_c − μ)(μ_c − μ)ᵀ with μ the mean of the class means.
-    0 when every row sits on its class mean, infinite when all means coincide. Unchanged by translation,
-    rotation and scale, and by any invertible map where Σ_B has full rank. From a C x C eigenproblem,
+    0 when every row sits on its class mean, infinite when all means coincide, as a single one does. Unchanged by
+    translation, rotation and scale, and by any invertible map where Σ_B has full rank. From a C x C eigenproblem,
     N·D·C operations. [Papyan et al. 2020, NC1]
     """
     means_CD, _, class_N = class_means(features_ND, labels_N)
@@ -232,10 +244,13 @@ def class_means_geometry(features_ND: Tensor, labels_N: Tensor) -> tuple[Tensor,
     """NC2, two scalars >= 0: std_c / mean_c of ‖μ_c − μ‖, and mean_{c<c'} of |cos(μ_c − μ, μ_c' − μ) + 1/(C − 1)|.
 
     Both are 0 when the class means form a simplex, as far apart as C directions can be. In D >> C dimensions
-    means of noise nearly do: the second is about 1/√D. [Papyan et al. 2020, NC2]
+    means of noise nearly do: the second is about √(2/(πD)). NaN where all means coincide, as a single one
+    does. Unchanged by translation, rotation and scale. [Papyan et al. 2020, NC2]
     """
     m_CD = centred(class_means(features_ND, labels_N)[0])
     length = m_CD.norm(dim=1)
+    if not bool(length.any()):
+        return length.new_tensor(torch.nan), length.new_tensor(torch.nan)
     unit = m_CD / length[:, None].clamp_min(TINY)
     c = len(unit)
     first, second = torch.triu_indices(c, c, 1, device=unit.device)
@@ -269,14 +284,16 @@ class Parallelograms(Measure):
     """Mean squared gap, in standard deviations of the embedding, under which a parallelogram exists."""
 
     def __call__(self, snapshot: Snapshot) -> Values:
-        """Three scalars."""
+        """Three scalars; NaN where the embedding is not finite."""
         task, embedding = snapshot.task, snapshot.network.embedding_PD()
         assert embedding is not None  # by ``needs``
+        if not bool(embedding.isfinite().all()):
+            return {quantity.key: float("nan") for quantity in self.quantities}
         table, train = task.table, snapshot.split.rows["train"]
         pairs, answers, train_Q = unordered_pairs(table.operands_NK, table.answers_N, train)
         exist = existing(embedding, pairs, answers, self.near)
         return {
-            "parallelograms/rqi": exist.double().sum().item() / max(len(exist), 1),
+            "parallelograms/rqi": _share_of(exist).item(),
             "parallelograms/predicted_accuracy": predicted_accuracy(exist, parallelograms(answers), train_Q).item(),
             "parallelograms/effective_loss": effective_loss(embedding, pairs, answers, train_Q).item(),
         }
@@ -291,7 +308,7 @@ class Circularity(Measure):
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("embedding/circularity", "share", _SHARE, "power of the first components in one frequency each"),
     )
-    sources: ClassVar[tuple[Source, ...]] = (Source("zhong2023clock", "circularity"),)
+    sources: ClassVar[tuple[Source, ...]] = (Source("zhong2023clock", "Def. B.1"),)
 
     def __call__(self, snapshot: Snapshot) -> Values:
         """One scalar."""
@@ -303,7 +320,8 @@ class Circularity(Measure):
 class Separation(Measure):
     """Separation of the answers in the last hidden layer, on training and on held-out rows.
 
-    The ratio of noise is √(2 / (n − 1)) for n rows a class, so the two splits compare only at equal n.
+    The ratio of noise is 2 / (n − 1) for n rows a class, so the two splits compare only at equal n. Golwala 2026
+    and Howe 2026 take held-out rows alone; at most ``rows`` of each split are looked at.
     """
 
     kind: ClassVar[str] = "separation"
@@ -311,8 +329,12 @@ class Separation(Measure):
     cost: ClassVar[float] = 0.55
     every: ClassVar[int] = 2
     quantities: ClassVar[tuple[Quantity, ...]] = (
-        Quantity("separation/*_ratio", "1", _POSITIVE, "distance between class means over that to one's own mean"),
+        Quantity("separation/*_ratio", "1", _POSITIVE, "squared distance of class means over that to one's own"),
         Quantity("separation/*_cosine_gap", "1", (-2.0, 2.0), "cosine within classes minus that between classes"),
+    )
+    sources: ClassVar[tuple[Source, ...]] = (
+        Source("golwala2026ildr", "Sec. 2.3.1, ILDR"),
+        Source("howe2026capability", "cosine gap"),
     )
 
     rows: int = Field(default=PROBE_ROWS, ge=2)
@@ -340,7 +362,7 @@ class NeuralCollapse(Measure):
         Quantity("collapse/norm_spread", "1", _POSITIVE, "NC2, relative spread of the class means' norms"),
         Quantity("collapse/angle_spread", "1", (0.0, 2.0), "NC2, distance of their cosines from −1/(C − 1)"),
     )
-    sources: ClassVar[tuple[Source, ...]] = (Source("papyan2020prevalence", "NC1"),)
+    sources: ClassVar[tuple[Source, ...]] = (Source("papyan2020prevalence", "NC1 and NC2"),)
 
     rows: int = Field(default=PROBE_ROWS, ge=2)
     """Training rows that are looked at, at most."""

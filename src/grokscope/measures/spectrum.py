@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from grokscope.measures.base import Measure, Snapshot, Values
+from grokscope.measures.hooks import hooked
 from grokscope.models.base import Neurons
 from grokscope.sources import Source
 from grokscope.trace import Quantity
@@ -29,9 +30,12 @@ _POSITIVE = (0.0, float("inf"))
 
 
 def centred(features_ND: Tensor) -> Tensor:
-    """Rows minus their mean, (N, D), float64; a constant column becomes exactly 0."""
+    """Rows minus their mean, (N, D), float64; a constant column of numbers becomes exactly 0."""
     x = features_ND.detach().double()
-    return torch.where((x == x[0]).all(0), 0.0, x - x.mean(0))  # the mean of equal numbers can miss them by rounding
+    if not len(x):
+        return x
+    constant = (x == x[0]).all(0) & x[0].isfinite()
+    return torch.where(constant, 0.0, x - x.mean(0))  # the mean of equal numbers can miss them by rounding
 
 
 def covariance_eigenvalues(features_ND: Tensor) -> Tensor:
@@ -59,7 +63,7 @@ def _gram_eigenvalues(x_ND: Tensor) -> Tensor:
 
 
 def shares(values_K: Tensor) -> Tensor:
-    """p_i = v_i / Σ v, (K,), float64; zeros where all values are 0."""
+    """p_i = v_i / Σ v, (K,), float64, in [0, 1]; zeros where all values are 0, NaN where one is not finite."""
     v = values_K.double()
     return v / v.sum().clamp_min(TINY)
 
@@ -67,7 +71,8 @@ def shares(values_K: Tensor) -> Tensor:
 def spectral_entropy(values_K: Tensor) -> Tensor:
     """H = −Σ p_i ln p_i in nats, a scalar in [0, ln K].
 
-    0 for one direction, ln K for K equal ones. [Roy & Vetterli 2007; DeMoss et al. 2024, on singular values]
+    0 for one direction, ln K for K equal ones, 0.5623 for 1 to 3. [Roy & Vetterli 2007; DeMoss et al. 2024,
+    Eq. 15, both on singular values]
     """
     return torch.special.entr(shares(values_K)).sum()
 
@@ -76,9 +81,9 @@ def normalised_entropy(values_K: Tensor) -> Tensor:
     """H̃ = H / ln K, a scalar in [0, 1]; 0 for K = 1. [2604.13123, on eigenvalues of the covariance]
 
     There an earlier version has 0.61 as the value that is crossed before generalisation; MLPs cross it
-    without generalising.
+    without generalising. K values count, whether they are 0 or not: fewer rows than columns make K the rows.
     """
-    return spectral_entropy(values_K) / max(math.log(len(values_K)), TINY)
+    return (spectral_entropy(values_K) / max(math.log(max(len(values_K), 1)), TINY)).clamp_max(1.0)
 
 
 def effective_rank(values_K: Tensor) -> Tensor:
@@ -92,11 +97,14 @@ def effective_rank(values_K: Tensor) -> Tensor:
 
 def top_share(values_K: Tensor, top: int = 1) -> Tensor:
     """Σ of the ``top`` largest shares, a scalar in [0, 1]; 1/K for equal values and top = 1."""
-    return shares(values_K).sort(descending=True).values[:top].sum()
+    return shares(values_K).sort(descending=True).values[:top].sum().clamp_max(1.0)
 
 
 def participation_ratio(values_K: Tensor) -> Tensor:
-    """(Σ v)² / Σ v² = 1 / Σ p², a scalar in [1, K], or 0 where all values are 0; never above e^H."""
+    """(Σ v)² / Σ v² = 1 / Σ p², a scalar in [1, K], or 0 where all values are 0; never above e^H.
+
+    K for K equal values, 1.6 for 1 to 3.
+    """
     p = shares(values_K)
     return p.sum() / p.square().sum().clamp_min(TINY)
 
@@ -107,10 +115,13 @@ def feature_rank(features_ND: Tensor) -> int:
     #{λ_i > max(N, D) · eps · λ_max}, eps that of the features' dtype (the tolerance of
     torch.linalg.matrix_rank), λ in float64. With more rows the tolerance is larger, so ranks on
     different numbers of rows do not compare: in float32 and 1000 rows a direction needs 1e-4 of the
-    largest variance. 0 for constant features, and for those that are not finite.
+    largest variance. Half precision takes float32's eps (ours: with its own, 128 rows of bfloat16 would have
+    no rank). 0 for constant features, and for those that are not finite.
     """
     values = covariance_eigenvalues(features_ND)
-    tolerance = max(features_ND.shape) * torch.finfo(features_ND.dtype).eps
+    if not len(values):
+        return 0
+    tolerance = max(features_ND.shape) * torch.finfo(torch.promote_types(features_ND.dtype, torch.float32)).eps
     return int((values > tolerance * values.max()).sum())
 
 
@@ -130,8 +141,11 @@ def linear_probe(
     Ridge regression on one-hot answers with an intercept, W = (XcᵀXc + r·tr(XcᵀXc)/D · I)⁻¹ XcᵀY: N·D² + D³
     operations. Fan et al. 2024 train a fresh linear layer for a fixed number of steps instead; the
     closed form (ours) has no learning rate and draws nothing. One-hot features are read without fault;
-    noise is read at chance, 1/C. NaN where features are not finite.
+    noise is read at chance, 1/C; a layer without variance gives the commonest answer. Unchanged by translation,
+    rotation and scale. NaN where features are not finite or a set has no row.
     """
+    if not len(train_ND) or not len(test_MD):
+        return torch.tensor(torch.nan, dtype=torch.float64)
     x, mean = train_ND.detach().double(), train_ND.detach().double().mean(0)
     x = x - mean
     gram = x.T @ x
@@ -142,6 +156,8 @@ def linear_probe(
     gram.diagonal().add_((ridge * gram.trace() / len(gram)).clamp_min(TINY))
     weight = torch.linalg.solve(gram, x.T @ wanted)
     scores = (test_MD.detach().double() - mean) @ weight + wanted.mean(0)
+    if not bool(scores.isfinite().all()):
+        return torch.tensor(torch.nan, dtype=torch.float64)
     return (scores.argmax(1) == answers_M).double().mean()
 
 
@@ -164,15 +180,10 @@ def hidden(snapshot: Snapshot, split: str, limit: int) -> dict[str, Tensor]:
     if known := {k.removeprefix(prefix): v for k, v in snapshot._cache.items() if k.startswith(prefix)}:
         return known
     network, rows = snapshot.network, probe_rows(snapshot, split, limit)
-    modules = {n: m for n, m in network.named_modules() if isinstance(m, Neurons) or n == network.neurons}
-    seen: dict[str, list[Tensor]] = {name: [] for name in modules}
-    handles = [module.register_forward_hook(_keep(seen[name])) for name, module in modules.items()]
-    try:
-        with torch.no_grad():
-            network(snapshot.encoding.tokens_NL[rows])
-    finally:
-        for handle in handles:
-            handle.remove()
+    names = [n for n, m in network.named_modules() if isinstance(m, Neurons) or n == network.neurons]
+    seen: dict[str, list[Tensor]] = {name: [] for name in names}
+    with hooked(network, {name: _keep(parts) for name, parts in seen.items()}), torch.no_grad():
+        network(snapshot.encoding.tokens_NL[rows])
     per_row = {name: parts[0] for name, parts in seen.items() if len(parts) == 1 and len(parts[0]) == len(rows)}
     found = {n: h.reshape(len(rows), -1, h.shape[-1])[:, snapshot.encoding.answer_row] for n, h in per_row.items()}
     snapshot._cache.update({prefix + name: h for name, h in found.items()})
@@ -190,8 +201,7 @@ class RepresentationSpectrum(Measure):
     """Spectrum of the covariance of the last hidden layer on a fixed part of the training rows.
 
     With λ_i its eigenvalues and p_i their shares: e^H, H / ln K, p_1 and 1 / Σ p². Training rows alone,
-    so a monitor may use it. The values at the moment of generalisation are those of a transient; they
-    settle long after.
+    so a monitor may use it. Values at the moment of generalisation need not be those at the end: look at both.
     """
 
     kind: ClassVar[str] = "representation-spectrum"
@@ -243,7 +253,8 @@ class Layers(Measure):
     """Feature rank and linear probe of each hidden layer, and the length of the tunnel.
 
     A layer belongs to the tunnel where its rank is under ``tunnel`` of its width; Fan et al. have 300
-    of 400 (the share is ours). The probe is fitted on training rows and judged on held-out ones.
+    of 400 (the share is ours). The probe is fitted on training rows and judged on held-out ones. NaN for layers
+    that are not finite.
     """
 
     kind: ClassVar[str] = "layers"
@@ -269,13 +280,14 @@ class Layers(Measure):
             snapshot.split.answers_N[probe_rows(snapshot, split, self.rows)] for split in ("train", "test")
         )
         names = [name for name in train if name in test]
-        ranks = [feature_rank(train[name]) for name in names]
+        ranks = [feature_rank(train[n]) if bool(train[n].isfinite().all()) else math.nan for n in names]
         probes = [linear_probe(train[name], answers, test[name], asked).item() for name in names]
         relative = [rank / train[name].shape[1] for rank, name in zip(ranks, names, strict=True)]
+        tunnel = math.nan if any(map(math.isnan, ranks)) else float(tunnel_length(relative, self.tunnel))
         return {
             "layers/rank": np.array(ranks, dtype=np.float32),
             "layers/probe_accuracy": np.array(probes, dtype=np.float32),
-            "layers/tunnel_length": float(tunnel_length(relative, self.tunnel)),
+            "layers/tunnel_length": tunnel,
         }
 
 

@@ -11,25 +11,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from grokscope.measures.base import Measure, Snapshot, Values
-from grokscope.measures.causal import (
-    _SHARE,
-    Inputs,
-    _first,
-    _mapped,
-    _one,
-    _put,
-    agreement,
-    matching,
-    predictions,
-    run,
-    units,
-)
+from grokscope.measures.causal import agreement, predictions
+from grokscope.measures.hooks import Inputs, first_tensor, logits_of, mapped, put, run, the_one, units
 from grokscope.measures.spectrum import PROBE_ROWS, hidden, probe_rows
 from grokscope.models.base import Network
 from grokscope.models.mlp import MLPNetwork
 from grokscope.models.transformer import TransformerNetwork
 from grokscope.sources import Source
 from grokscope.trace import Quantity
+
+_SHARE = (0.0, 1.0)
 
 
 def incoming_norms(weight_HX: Tensor) -> Tensor:
@@ -63,21 +54,18 @@ def agreement_by_size_of(module: nn.Module, inputs: Inputs, name: str, norms_H: 
 
     H + 2 forward passes; what comes after the neurons need not be linear.
     """
-    whole = run(module, inputs)
-    sizes = range(len(norms_H) + 1)
-    return torch.tensor(
-        [agreement(whole, subnetwork(module, inputs, name, largest(norms_H, k), axis)) for k in sizes],
-        dtype=torch.float64,
-    )
+    whole = logits_of(run(module, inputs))
+    kept = [subnetwork(module, inputs, name, largest(norms_H, k), axis) for k in range(len(norms_H) + 1)]
+    return torch.tensor([agreement(whole, logits_of(part)) for part in kept], dtype=torch.float64)
 
 
 def subnetwork(module: nn.Module, inputs: Inputs, name: str, kept: Tensor, axis: int = -1) -> Any:
     """The module's output with only the neurons ``kept`` of one submodule, the others 0. One forward pass."""
-    (one,) = _one(matching(module, name))
+    one = the_one(module, name)
 
     def edit(output: Any, _: int) -> Any:
-        at = units(kept.to(_first(output).device), axis)
-        return _mapped(lambda x: _put(torch.zeros_like(x), x, at), output)
+        at = units(kept.to(first_tensor(output).device), axis)
+        return mapped(lambda x: put(torch.zeros_like(x), x, at), output)
 
     return run(module, inputs, {one: edit})
 
