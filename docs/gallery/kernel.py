@@ -15,9 +15,8 @@ from grokscope.measures import kernel
 from grokscope.report.look import PAGE
 
 generator, steps, lr = torch.Generator().manual_seed(0), [0, 1, 2, 4, 7, 12, 20, 35, 60, 100, 200, 400, 1000], 1
-x = torch.randn(300, 20, generator=generator, dtype=torch.float64)
-square = (x[:, 0].square() - 1) / 2**0.5  # a function of one direction of twenty
-noise = torch.randn(300, generator=generator, dtype=torch.float64)
+x = torch.randn(300, 20, generator=generator, dtype=torch.float64)  # the target sees one direction of these twenty
+square, noise = (x[:, 0].square() - 1) / 2**0.5, torch.randn(300, generator=generator, dtype=torch.float64)
 train, test, probe = slice(0, 100), slice(100, 300), slice(100, 200)
 
 

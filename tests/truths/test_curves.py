@@ -240,6 +240,18 @@ def test_a_kernel_that_jumps_has_its_distance_over_the_gap() -> None:
     assert values(trace, KernelVelocity(), "kernel_velocity")[1] == pytest.approx([0, (2 / 3) / 16], abs=1e-15)
 
 
+def test_the_first_kernel_is_what_later_ones_are_aligned_with() -> None:
+    first, other = np.diag([1.0, 2.0, 3.0, 4.0]), np.diag([4.0, 1.0, 3.0, 2.0])
+    trace = run([0, 4, 20, 30], ntk__gram=lambda s: {0: first, 4: 5 * first, 20: other, 30: first + 7.0}[s])
+    steps, alike = values(trace, KernelVelocity(), "kernel_cka_initial")
+    centre = np.eye(4) - 0.25
+    a, b = centre @ first @ centre, centre @ other @ centre
+    expected = (a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b)
+    assert steps.tolist() == [4, 20, 30]
+    assert alike == pytest.approx([1.0, expected, 1.0], abs=1e-12)
+    assert expected < 0.9
+
+
 def test_the_spectrum_of_updates_is_what_they_are_made_of_whatever_the_looks() -> None:
     looks = [0, 1, 11, 13, 50, 52]
     speeds = np.diag([3.0, 2.0, 1.0, 3.0, 2.0])

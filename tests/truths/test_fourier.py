@@ -171,6 +171,9 @@ def test_excluded_loss_is_that_of_the_rest_on_the_training_rows(p: int) -> None:
     mean = fourier.mean_over_sums(logits)
     got = fourier.excluded_loss(logits.flatten(0, 1)[rows], _sums(p)[rows], mean, keys)
     torch.testing.assert_close(got, want, rtol=EXACT, atol=0)
+    labels = torch.randint(p, (len(rows),), generator=torch.Generator().manual_seed(2))  # random labels
+    got = fourier.excluded_loss(logits.flatten(0, 1)[rows], _sums(p)[rows], mean, keys, labels)
+    torch.testing.assert_close(got, F.cross_entropy(rest[rows], labels), rtol=EXACT, atol=0)
 
 
 @pytest.mark.parametrize("p", SIZES)

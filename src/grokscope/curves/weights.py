@@ -164,7 +164,9 @@ class KernelVelocity(Curve):
     """How far and how fast the tangent kernel moved since the look before. [Fort et al. 2020]
 
     :func:`grokscope.measures.kernel.kernel_distance` of consecutive ``ntk/gram``, and the same per step: 0
-    for a kernel that is only rescaled, as in the lazy regime.
+    for a kernel that is only rescaled, as in the lazy regime. Beside them the centred alignment with the first
+    kernel that was seen, which is that of the initial weights where the run was looked at from step 0. [Kumar et al.
+    2023]
     """
 
     kind: ClassVar[str] = "kernel-velocity"
@@ -177,16 +179,28 @@ class KernelVelocity(Curve):
             _POSITIVE,
             "distance of the tangent kernel to that of the look before, per step",
         ),
+        Quantity("curve/kernel_cka_initial", "1", (0.0, 1.0), "centred alignment of the tangent kernel with the first"),
     )
-    sources: ClassVar[tuple[Source, ...]] = (Source("fort2020deep", "kernel distance and velocity"),)
+    sources: ClassVar[tuple[Source, ...]] = (
+        Source("fort2020deep", "kernel distance and velocity"),
+        Source("kumar2023grokking", "alignment with the initial kernel"),
+    )
 
     def __call__(self, trace: Trace, member: int) -> Rows:
-        """Two numbers a look, from the second on."""
+        """Three numbers a look, from the second on."""
         steps, kernels = seen_arrays(trace, "ntk/gram", member)
         grams = torch.from_numpy(kernels)
         distances = [max(0.0, kernel.kernel_distance(a, b)) for a, b in zip(grams, grams[1:], strict=False)]
         speeds = [distance / gap for distance, gap in zip(distances, np.diff(steps).tolist(), strict=True)]
-        return rows(steps[1:], {"curve/kernel_distance": distances, "curve/kernel_velocity": speeds})
+        alike = [kernel.cka(grams[0], gram) for gram in grams[1:]]
+        return rows(
+            steps[1:],
+            {
+                "curve/kernel_distance": distances,
+                "curve/kernel_velocity": speeds,
+                "curve/kernel_cka_initial": alike,
+            },
+        )
 
 
 class GradientAcceleration(Curve):

@@ -146,17 +146,22 @@ def restricted_loss(mean_PP: Tensor, keys: list[int]) -> Tensor:
     return F.cross_entropy(logits, torch.arange(len(mean_PP), device=mean_PP.device))
 
 
-def excluded_loss(logits_NC: Tensor, sums_N: Tensor, mean_PP: Tensor, keys: list[int]) -> Tensor:
+def excluded_loss(
+    logits_NC: Tensor, sums_N: Tensor, mean_PP: Tensor, keys: list[int], answers_N: Tensor | None = None
+) -> Tensor:
     """Cross-entropy on the training pairs with the key frequencies taken out, in nats.
 
     Falls while the network memorises, rises as it comes to rely on the circuit.
     [Nanda et al. 2023, Sec. 5.1; all keys together, no bias correction]
 
     Args:
-        logits_NC: the training rows' logits; sums_N: their a + b mod P, which is also the answer.
+        logits_NC: the training rows' logits; sums_N: their a + b mod P.
         mean_PP: of :func:`mean_over_sums`, over all pairs.
+        keys: frequencies that are taken out.
+        answers_N: what is wanted, where it is not the sum (random labels).
     """
-    return F.cross_entropy(logits_NC.double() - keep_frequencies(mean_PP, keys)[sums_N], sums_N)
+    rest = logits_NC.double() - keep_frequencies(mean_PP, keys)[sums_N]
+    return F.cross_entropy(rest, sums_N if answers_N is None else answers_N)
 
 
 def logit_coefficients(mean_PP: Tensor) -> Tensor:

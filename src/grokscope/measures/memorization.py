@@ -250,7 +250,7 @@ class Memorization(Measure):
     remembered). On random labels ``train_bits`` is all memorisation; on a task with a rule it counts the rule as
     well. ``unintended_bits`` = N_train · (mean bits of a train row − mean bits of a held-out row),
     at least 0 (ours): what the network itself knows of rows it has not seen stands in for the paper's
-    oracle, so it falls to 0 when the rule is found. On random labels held-out rows score some 5 % by luck,
+    oracle, so it falls to 0 when the rule is found. On random labels held-out rows score a little by luck,
     by which it falls short there. Probabilities are the softmax of the logits; after training on another
     objective they are a poor code, and the bits a lower bound.
     """
@@ -272,7 +272,7 @@ class Memorization(Measure):
     )
 
     capacity: float | None = Field(default=None, gt=0.0)
-    """C in bits, measured on random labels with the same learner (:func:`fit_capacity`); saturation and fill need it."""
+    """C in bits, measured on random labels with this learner (:func:`fit_capacity`); saturation and fill need it."""
 
     def __call__(self, snapshot: Snapshot) -> Values:
         """Bits and shares of both splits, and the membership test between them."""
@@ -291,6 +291,6 @@ class Memorization(Measure):
             "memorization/train_bits": held * len(train),
             "memorization/train_share": held / full,
             "memorization/test_share": unseen / full,
-            "memorization/unintended_bits": max(0.0, held - unseen) * len(train),
+            "memorization/unintended_bits": max(held - unseen, 0.0) * len(train),
             "memorization/membership_f1": membership_f1(log_p_N[train], log_p_N[test]),
         }

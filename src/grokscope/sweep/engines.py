@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from grokscope.errors import BadInput, RunFailed
 from grokscope.sweep.folder import ATTEMPTS, SweepFolder
@@ -90,7 +90,7 @@ def on_ray(folder: SweepFolder, stopping: Callable[[], bool], address: str | Non
     ours = not ray.is_initialized()
     if ours:
         try:
-            own = {"num_cpus": cores(), "include_dashboard": False} if address is None else {}
+            own: dict[str, Any] = {"num_cpus": cores(), "include_dashboard": False} if address is None else {}
             ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
         except (ConnectionError, ValueError, RuntimeError) as error:
             why = " ".join(str(error).split())
