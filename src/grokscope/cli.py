@@ -165,7 +165,8 @@ def sweep(
 @app.command()
 def ls(
     what: Annotated[
-        str, typer.Argument(help="runs, sweeps, experiments, tasks, models, optimizers, interventions, measures or papers.")
+        str,
+        typer.Argument(help="runs, sweeps, experiments, tasks, models, optimizers, interventions, measures or papers."),
     ] = "runs",
     store: StoreOption = Path("runs"),
     json_: JsonOption = False,
@@ -299,6 +300,17 @@ def bench_measures(
     result = _with_progress(lambda tell: measures(threads, rounds, everything, whole_run, tell))
     _keep(result, out)
     print(json.dumps(result)) if json_ else print_measures(result)
+
+
+@bench.command("sweep")
+def bench_sweep_(rounds: RoundsOption = 7, out: OutOption = None, json_: JsonOption = False) -> None:
+    """A phase diagram of 10 x 10 cells and two seeds against the same cells in a plain loop; minutes."""
+    from grokscope.benchmarks.sweep import bench_sweep
+    from grokscope.terminal import print_sweep_bench
+
+    result = _with_progress(lambda tell: bench_sweep(rounds=rounds, tell=tell))
+    _keep(result, out)
+    print(json.dumps(result)) if json_ else print_sweep_bench(result)
 
 
 @bench.command("scaling")

@@ -190,6 +190,21 @@ def print_measures(result: dict[str, Any]) -> None:
         )
 
 
+def print_sweep_bench(result: dict[str, Any]) -> None:
+    """Seconds of a diagram, and how many times faster than the plain loop."""
+    console = Console()
+    console.print(
+        f"{result['cells']} cells, {result['members']} members in {result['seconds']:.0f} s on {result['engine']}: "
+        f"{result['members_per_s']:.2f} members a second",
+        highlight=False,
+    )
+    console.print(
+        f"{result['ratio']:.1f} times faster than a plain loop, cell by cell, each to its budget "
+        f"({result['plain_seconds']:,} s); {result['ratio_same_steps']:.1f} times for the same steps",
+        highlight=False,
+    )
+
+
 def print_scaling(result: dict[str, Any]) -> None:
     """A line per axis."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

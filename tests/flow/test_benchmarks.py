@@ -188,3 +188,18 @@ def test_torch_keeps_its_threads_after_a_benchmark(monkeypatch):
     speed(["tiny"], other, ["float32"], rounds=1)
     assert other in during
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.timeout(120)
+def test_a_diagram_is_timed_against_the_plain_loop(capsys):
+    from grokscope.benchmarks.sweep import bench_sweep
+    from grokscope.terminal import print_sweep_bench
+
+    quick = small_mlp(budget=40, stop_after_grok=False)
+    result = bench_sweep(quick, ["optimizer.weight_decay=0.1,1", "task.train_fraction=0.3,0.6"], 1, "here", rounds=2)
+    assert (result["cells"], result["members"], result["steps"]) == (4, 4, 160)
+    assert result["members_per_s"] == pytest.approx(4 / result["seconds"], rel=0.3)
+    assert set(result["plain_ms_per_step"]) == {36, 72}
+    assert result["ratio"] == result["ratio_same_steps"]  # all went to their budget
+    print_sweep_bench(result)
+    assert "4 cells, 4 members" in capsys.readouterr().out
