@@ -99,9 +99,10 @@ gram = kernel.ntk(module, inputs)  # any torch module
 print(kernel.cka(gram, kernel.label_gram(labels)))
 ```
 
-In a run, a measure is named by its kind, with or without settings; `fit` must be among them.
+In a run, a measure is named by its kind: added to those that an experiment takes, or all of them with settings.
 
 ```console
+$ grokscope run modular-addition-mlp --measure tangent-kernel --measure laziness
 $ grokscope run modular-addition-mlp --set 'measures=[fit, norms, {kind: tangent-kernel, rows: 64}]'
 $ grokscope ls measures
 ```
