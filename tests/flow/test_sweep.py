@@ -347,6 +347,22 @@ def test_a_sweep_that_does_not_fit_in_memory_says_the_size(monkeypatch, capsys, 
     assert not (tmp_path / "st").exists()
 
 
+def test_no_more_workers_than_fit_in_memory(monkeypatch, tmp_path):
+    from grokscope.training import engine
+    from grokscope.training.memory import member_bytes
+
+    planned = diagrams.make_sweep(TINY, OVER, 2)
+    each = member_bytes(planned.at((0, 0)))
+    monkeypatch.setattr(engine, "free_bytes", lambda device: int(1.5 * each / engine.USE_OF_FREE_MEMORY))
+    assert diagrams.estimate(planned, "processes").workers == 1
+    assert diagrams.estimate(planned, "processes").lane == 1
+    started = []
+    original = diagrams.processes
+    monkeypatch.setattr(diagrams, "processes", lambda *a, count: (started.append(count), original(*a, count=count))[1])
+    sweep(tmp_path, engine="processes", over=OVER[:1], members=1)
+    assert started == [1]
+
+
 BAD = {
     "no axis": (["sweep", "modular-addition-mlp"], "a sweep needs at least one axis"),
     "nothing": (["sweep"], "sweep takes an experiment, or --resume SWEEP"),

@@ -168,8 +168,9 @@ def estimate(sweep: Sweep, engine: EngineName = "auto", device: str = "auto", re
         BadInput: it does not fit in memory.
     """
     where = find_device(device)
-    found = _Planner(sweep, where).batches(_first_cells(sweep, refine))
-    workers = 1 if engine == "here" or where != "cpu" else cores()
+    planner = _Planner(sweep, where)
+    found = planner.batches(_first_cells(sweep, refine))
+    workers = 1 if engine == "here" else planner.workers
     members = sum(len(batch.members) for batch in found.batches)
     pairs = zip(found.batches, found.ms, strict=True)
     work = sum(ms * len(batch.members) * batch.experiment.budget for batch, ms in pairs)
@@ -239,6 +240,7 @@ def sweep(
         ray_address=ray_address,
         command=command,
         checkpoint_seconds=checkpoint_seconds,
+        workers=planner.workers,
         versions=machine.versions(),
         machine={"cpu": machine.cpu(), "cores": cores()},
         git=machine.git(),
@@ -286,6 +288,8 @@ class _Planner:
     def __init__(self, sweep: Sweep, where: str) -> None:
         self.sweep, self.where = sweep, where
         self.known: dict[str, tuple[int, float, int]] = {}
+        self.workers = 1 if where != "cpu" else cores()
+        """How many may be at work at once, each with a lane in memory."""
 
     def batches(self, cells: Sequence[Cell]) -> _Planned:
         """The cells' members, cut into lanes and batches."""
@@ -312,6 +316,7 @@ class _Planner:
                 width, ms, _ = best_width(members, max(1, room // cores()))
             else:
                 width, ms = room, 0.0
+            self.workers = max(1, min(self.workers, room // width))
             self.known[key] = (width, ms, each)
         return self.known[key]
 
@@ -338,7 +343,7 @@ def _drive(folder: SweepFolder, planner: _Planner, progress: bool) -> Diagram:
     plan = Plan("stacked", (), 1, 1, meta.get("device", "cpu"), "the lanes were planned with the sweep")
     engines: dict[str, Callable[[SweepFolder, Callable[[], bool]], None]] = {
         "here": here,
-        "processes": processes,
+        "processes": partial(processes, count=meta.get("workers")),
         "ray": partial(on_ray, address=meta.get("ray_address")),
     }
     run = engines[meta["engine"]]
