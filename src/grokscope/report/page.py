@@ -72,10 +72,10 @@ def render(record: Record) -> str:
         references=tables.references(record),
         bibtex=bibtex(record.experiment.citations()),
         offset=axis_offset(record.phases),
-        css=Markup(_colours() + _file("page.css")),
-        data=_json(_data(record, member, drawn)),
+        css=Markup(colours() + file_text("page.css")),
+        data=as_json(_data(record, member, drawn)),
         library=plotly_script() if drawn else "",
-        script=Markup("\n".join(_file(name) for name in SCRIPTS)),
+        script=Markup("\n".join(file_text(name) for name in SCRIPTS)),
         slug=look.slug,
     )
 
@@ -127,7 +127,7 @@ def _headline(sentence: str) -> Markup:
     return Markup(re.sub(r"(generalised,? at step [\d,]*\d)", r"<mark>\1</mark>", text, count=1))
 
 
-def _colours() -> str:
+def colours() -> str:
     """Both themes as CSS: the reader's own by default, the other by the page's switch."""
     light, dark = look.variables("light"), look.variables("dark")
     return (
@@ -137,7 +137,7 @@ def _colours() -> str:
     )
 
 
-def _json(data: Any) -> Markup:
+def as_json(data: Any) -> Markup:
     """JSON that may stand inside a script element."""
     text = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
@@ -145,7 +145,8 @@ def _json(data: Any) -> Markup:
     return Markup(text)
 
 
-def _file(name: str) -> str:
+def file_text(name: str) -> str:
+    """A template, style sheet or script that ships with the pages."""
     return resources.files("grokscope.report").joinpath("templates", name).read_text(encoding="utf-8")
 
 

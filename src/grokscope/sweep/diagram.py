@@ -24,7 +24,7 @@ from grokscope.sweep.engines import ENGINES, EngineName, here, on_ray, processes
 from grokscope.sweep.folder import SweepFolder
 from grokscope.sweep.grid import Batch, Cell, Shape, Sweep
 from grokscope.sweep.refine import filled, wanted
-from grokscope.sweep.results import DIVERGED, FAILED, CellSummary, Row, summarise
+from grokscope.sweep.results import DIVERGED, FAILED, CellSummary, Row, border_labels, summarise
 from grokscope.sweep.work import prepare
 from grokscope.training.drive import stop_on_signal
 from grokscope.training.engine import Plan, best_width, cores, find_device, room_for
@@ -90,7 +90,7 @@ class Diagram:
 
     def labels(self) -> dict[Cell, str | None]:
         """A label for every cell, of those that a refined diagram left out too; None where members disagree."""
-        known = _labels(self.cells())
+        known = border_labels(self.cells())
         ordered = [axis.scale != "category" for axis in self.sweep.axes]
         return filled(self.sweep.shape, ordered, known) if known else {}
 
@@ -135,6 +135,12 @@ class Diagram:
         grid, left_out = told["cells_of_grid"], told["cells_of_grid"] - told["cells"]
         saved = f"; {left_out} of {grid} cells were left out, away from every border" if left_out else ""
         return f"{len(self.rows)} of {told['members']} members have ended: {', '.join(parts)}{saved}."
+
+    def _repr_html_(self) -> str:
+        from grokscope.report.diagram_data import Findings
+        from grokscope.report.diagram_figure import still
+
+        return still(Findings(self.folder))
 
     def __repr__(self) -> str:
         return f"Diagram({self.name}): {self.sentence()}"
@@ -333,10 +339,6 @@ def _engine(engine: EngineName, where: str) -> str:
     return "processes" if where == "cpu" and cores() > 1 else "here"
 
 
-def _labels(cells: Mapping[Cell, CellSummary]) -> dict[Cell, str | None]:
-    return {cell: None if found.disagreement else found.label for cell, found in cells.items()}
-
-
 def _drive(folder: SweepFolder, planner: _Planner, progress: bool) -> Diagram:
     """Round after round, until no cell is wanted."""
     meta = folder.meta()
@@ -355,7 +357,7 @@ def _drive(folder: SweepFolder, planner: _Planner, progress: bool) -> Diagram:
                 run(folder, stopping)
             if stopping():
                 raise KeyboardInterrupt(folder.name)
-            labels = _labels(Diagram(folder).cells())
+            labels = border_labels(Diagram(folder).cells())
             missing = wanted(planner.sweep.shape, ordered, labels) if meta.get("refine") else set()
             if not missing:
                 break

@@ -1,5 +1,6 @@
 """Who works on a diagram: this process, one process per core, or a Ray cluster."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -91,7 +92,7 @@ def on_ray(folder: SweepFolder, stopping: Callable[[], bool], address: str | Non
     if ours:
         try:
             own: dict[str, Any] = {"num_cpus": cores(), "include_dashboard": False} if address is None else {}
-            ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
         except (ConnectionError, ValueError, RuntimeError) as error:
             why = " ".join(str(error).split())
             raise BadInput(f"no Ray cluster answers at {address!r} ({why}); start one: ray start --head.") from None

@@ -1,5 +1,6 @@
 """What a diagram found: a row for each member, and a summary of each cell."""
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -70,7 +71,7 @@ class CellSummary:
     disagreement: float
     """Share of the members with another label, in [0, 1)."""
     regime: str | None
-    """The commonest of Huang's four."""
+    """The commonest of Huang's four; None where that is none of them."""
     t_train: float | None
     """Median over the members, censored ones counted as later than any; None where it is censored itself."""
     t_test: float | None
@@ -79,7 +80,7 @@ class CellSummary:
     """Members that ended before the test event."""
     failed: int
     train_accuracy: float | None
-    """Median at the end."""
+    """Median at the end, of those that are numbers."""
     test_accuracy: float | None
 
 
@@ -117,17 +118,22 @@ def summarise(sweep: Sweep, rows: Sequence[Row]) -> dict[Cell, CellSummary]:
     return {cell: _summary(cell, by_cell[cell]) for cell in sweep.cells() if cell in by_cell}
 
 
+def border_labels(cells: Mapping[Cell, CellSummary]) -> dict[Cell, str | None]:
+    """What refinement goes by: None where members disagree, or one has no finding."""
+    return {cell: None if found.disagreement or found.failed else found.label for cell, found in cells.items()}
+
+
 def _summary(cell: Cell, rows: Sequence[Row]) -> CellSummary:
     labels = Counter(row.label for row in rows)
     label, most = labels.most_common(1)[0]
-    regimes = Counter(row.regime for row in rows if row.regime is not None)
+    regimes = Counter(row.regime for row in rows)
     good = [row for row in rows if row.label != FAILED]
     return CellSummary(
         cell=cell,
         n=len(rows),
         label=label,
         disagreement=1 - most / len(rows),
-        regime=regimes.most_common(1)[0][0] if regimes else None,
+        regime=regimes.most_common(1)[0][0],
         t_train=_median([row.t_train for row in good]),
         t_test=_median([row.t_test for row in good]),
         delay=_median([row.delay for row in good]),
@@ -147,5 +153,5 @@ def _median(steps: Sequence[int | None]) -> float | None:
 
 
 def _middle(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
+    known = [value for value in values if value is not None and math.isfinite(value)]
     return statistics.median(known) if known else None
