@@ -13,19 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from grokscope import machine
+from grokscope.benchmarks.sweep import EXPERIMENT, MEMBERS, OVER, bench_sweep
 from grokscope.report.diagram_figure import png_of_diagram
-from grokscope.sweep.diagram import Diagram, sweep
+from grokscope.sweep.diagram import Diagram, load_diagram, sweep
 from grokscope.training.engine import cores
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "sweeps"
+STORE = HERE.parent / "runs" / "diagrams"
 START, END = "<!-- diagram -->", "<!-- /diagram -->"
 
-README = {
-    "set": {"budget": 2000},
-    "over": ["optimizer.weight_decay=log(0.03,3,10)", "task.train_fraction=lin(0.2,0.65,10)"],
-    "members": 2,
-}
+README = {"set": {"budget": EXPERIMENT.budget}, "over": OVER, "members": MEMBERS}
+"""The diagram of the benchmark."""
 REFINED = {
     "set": {"task.modulus": 29, "model.hidden": 128, "budget": 3000},
     "over": ["optimizer.weight_decay=log(0.03,3,16)", "task.train_fraction=lin(0.3,0.9,16)"],
@@ -50,7 +49,7 @@ def run_one(asked: dict[str, Any], refine: bool = False) -> Diagram:
         asked["members"],
         overrides=asked["set"],
         refine=refine,
-        store=HERE.parent / "runs" / "diagrams",
+        store=STORE,
         command=command(asked, *(["--refine"] if refine else [])),
     )
 
@@ -66,7 +65,9 @@ def run() -> None:
     """Run, keep, draw."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     where = {"cpu": machine.cpu(), "cores": cores()} | machine.versions()
-    shown = run_one(README)
+    bench = bench_sweep(store=STORE, command=command(README), tell=print)
+    (RESULTS / "bench.json").write_text(json.dumps(bench, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    shown = load_diagram(bench["sweep"], store=STORE)
     png_of_diagram(shown.folder, HERE / "img" / "diagram.png")
     part, full = run_one(REFINED, refine=True), run_one(REFINED)
     png_of_diagram(full.folder, HERE / "img" / "diagram-full.png")

@@ -5,12 +5,16 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from grokscope import __version__
 from grokscope.errors import BadInput, RunFailed
+
+if TYPE_CHECKING:
+    from grokscope.runs import Run
+    from grokscope.sweep.diagram import Diagram
 
 app = typer.Typer(
     name="grokscope",
@@ -181,12 +185,17 @@ def ls(
 
 @app.command()
 def show(run: RunArgument, store: StoreOption = Path("runs"), json_: JsonOption = False) -> None:
-    """What happened in a run: the sentence, its members, its checkpoints."""
-    from grokscope import runs
-    from grokscope.terminal import print_run
+    """What happened in a run or a sweep: the sentence, its members, its checkpoints or its cells."""
+    from grokscope.sweep.diagram import Diagram
+    from grokscope.terminal import print_diagram, print_run
 
-    found = runs.load(run, store=store)
-    print(json.dumps(found.summary())) if json_ else print_run(found.record, found.folder)
+    found = _run_or_sweep(run, store)
+    if json_:
+        print(json.dumps(found.summary()))
+    elif isinstance(found, Diagram):
+        print_diagram(found)
+    else:
+        print_run(found.record, found.folder)
 
 
 @app.command()
@@ -196,11 +205,10 @@ def export(
     store: StoreOption = Path("runs"),
     json_: JsonOption = False,
 ) -> None:
-    """Write a run's trace as a table: one row per member and step, one column per quantity."""
-    from grokscope import runs
+    """Write a run's trace as a table, one row per member and step; of a sweep one row per member."""
     from grokscope.listing import export_table
 
-    rows = export_table(runs.load(run, store=store).to_pandas(), out)
+    rows = export_table(_run_or_sweep(run, store).to_pandas(), out)
     print(json.dumps({"out": str(out), "rows": rows}) if json_ else f"{rows:,} rows in {out}")
 
 
@@ -211,11 +219,30 @@ def report(
     store: StoreOption = Path("runs"),
     json_: JsonOption = False,
 ) -> None:
-    """Write a run's page: one HTML file that opens anywhere, offline."""
-    from grokscope import runs
-
-    path = runs.load(run, store=store).report(out)
+    """Write the page of a run or a sweep: one HTML file that opens anywhere, offline."""
+    path = _run_or_sweep(run, store).report(out)
     print(json.dumps({"out": str(path), "bytes": path.stat().st_size}) if json_ else str(path))
+
+
+@app.command()
+def serve(
+    store: StoreOption = Path("runs"),
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen at; others than this machine's own let others read.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen at; 0: a free one.")] = 8765,
+    json_: JsonOption = False,
+) -> None:
+    """The live page: all runs of a store in the browser, read only, as they are written. Ctrl-C ends it."""
+    try:
+        from grokscope.server.listen import serve as listen
+    except ImportError as error:
+        raise BadInput(f"serve needs {error.name}: pip install 'grokscope[serve]'.") from None
+
+    def tell(url: str) -> None:
+        print(json.dumps({"url": url}) if json_ else f"{store} at {url}  (Ctrl-C ends it)", flush=True)
+
+    listen(store, host, port, tell)
 
 
 @app.command()
@@ -360,6 +387,23 @@ def _unless_interrupted(call: Callable[..., Any], *args: Any, go_on: str = "grok
         return call(*args, **kwargs)
     except KeyboardInterrupt as error:
         raise _Interrupted(f"{go_on} {error}" if str(error) else "") from None
+
+
+def _run_or_sweep(name: str, store: Path) -> "Run | Diagram":
+    """A run or a sweep by its name; what is said of a name that fits neither is about runs."""
+    from grokscope import runs
+    from grokscope.sweep.diagram import load_diagram
+    from grokscope.sweep.folder import list_sweeps
+
+    try:
+        return runs.load(name, store=store)
+    except BadInput:
+        if not list_sweeps(store) and not (Path(name) / "sweep.yaml").is_file():
+            raise
+        try:
+            return load_diagram(name, store=store)
+        except BadInput as error:
+            raise BadInput(f"no run and {error}") from None
 
 
 def _finish(done: Any, report: Path | None, as_json: bool) -> None:

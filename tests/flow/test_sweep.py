@@ -402,3 +402,17 @@ def test_the_command_tells_the_diagram(monkeypatch, capsys, tmp_path):
     code, out, _ = command(monkeypatch, capsys, "ls", "sweeps", "--store", tmp_path, "--json")
     (row,) = json.loads(out)
     assert (row["cells"], row["members"], row["ended"], row["status"]) == (6, 6, 6, "finished")
+    name = row["sweep"]
+    code, out, _ = command(monkeypatch, capsys, "show", name, "--store", tmp_path, "--json")
+    assert json.loads(out)["members"] == 6
+    assert "6 of 6 members have ended" in command(monkeypatch, capsys, "show", name[:-3], "--store", tmp_path)[1]
+    code, out, _ = command(monkeypatch, capsys, "report", name, "--store", tmp_path, "--out", tmp_path / "d.html")
+    assert code == 0
+    assert "<html" in (tmp_path / "d.html").read_text()
+    code, out, _ = command(monkeypatch, capsys, "export", name, "--store", tmp_path, "--out", tmp_path / "d.csv")
+    assert "6 rows" in out
+    code, _, err = command(monkeypatch, capsys, "show", "nowhere", "--store", tmp_path)
+    assert code == 2
+    assert "no run and no sweep 'nowhere'" in err
+    run = f"{name}/runs/b00000"
+    assert command(monkeypatch, capsys, "show", run, "--store", tmp_path)[0] == 0

@@ -4,6 +4,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from grokscope import machine
@@ -16,18 +18,21 @@ from grokscope.sweep.engines import EngineName
 from grokscope.training.engine import cores
 from grokscope.training.memory import keep_freed_memory, threads
 
+EXPERIMENT = SMALL_MLP.with_overrides({"budget": 2000})
 OVER = ("optimizer.weight_decay=log(0.03,3,10)", "task.train_fraction=lin(0.2,0.65,10)")
 """Weight decay against the share of pairs that is trained on."""
 MEMBERS = 2
 
 
 def bench_sweep(
-    experiment: Experiment = SMALL_MLP,
+    experiment: Experiment = EXPERIMENT,
     over: Sequence[str] = OVER,
     members: int = MEMBERS,
     engine: EngineName = "auto",
     rounds: int = 7,
     tell: Callable[[str], None] = lambda _: None,
+    store: Path | None = None,
+    command: str = "grokscope bench sweep",
 ) -> dict[str, Any]:
     """Run a diagram, and time the plain loop's step on each training set of it before and after.
 
@@ -36,8 +41,10 @@ def bench_sweep(
     the diagram, so its time is its step's, times the steps. It never stops early; beside that ratio stands the
     one for as many steps as our members took, which stopped once they had generalised.
 
+    The sweep is kept where a ``store`` is given.
+
     Returns:
-        ``{"machine", "cells", "members", "engine", "seconds", "members_per_s", "steps", "plain_seconds",
+        ``{"machine", "sweep", "cells", "members", "engine", "seconds", "members_per_s", "steps", "plain_seconds",
         "ratio", "plain_seconds_same_steps", "ratio_same_steps", "plain_ms_per_step", "labels"}``
     """
     keep_freed_memory()
@@ -46,9 +53,9 @@ def bench_sweep(
     tell("the plain loop, before")
     before = _plain(cells, rounds)
     tell("the diagram")
-    with tempfile.TemporaryDirectory() as store:
+    with tempfile.TemporaryDirectory() if store is None else nullcontext(store) as where:
         begin = time.perf_counter()
-        found = sweep(experiment, over, members, store=store, engine=engine, progress=False)
+        found = sweep(experiment, over, members, store=where, engine=engine, progress=False, command=command)
         seconds = time.perf_counter() - begin
         told, rows = found.summary(), found.rows
         at = {row.cell: planned.at(row.cell) for row in rows}
@@ -60,7 +67,9 @@ def bench_sweep(
     same = sum(plain[sizes[row.cell]].median * row.steps for row in rows) / 1e3
     return {
         "machine": {"cpu": machine.cpu(), "units": machine.vector_units(), "cores": cores()} | machine.versions(),
+        "sweep": found.name,
         "experiment": experiment.name,
+        "budget": experiment.budget,
         "over": list(over),
         "cells": told["cells"],
         "members": told["members"],
