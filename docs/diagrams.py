@@ -1,9 +1,8 @@
 """Writes docs/DIAGRAMS.md and the README's phase diagram, from what was run.
 
-python docs/diagrams.py run     runs the diagrams anew (about fifteen minutes on two cores), keeps their results and
-draws their pictures
-grokscope bench sweep --out results/sweeps/bench.json
-python docs/diagrams.py         writes the page from the results that are there
+``python docs/diagrams.py run`` runs the diagrams anew (about fifteen minutes on two cores), the first of them within
+``grokscope bench sweep``, keeps their results and draws their pictures. ``python docs/diagrams.py`` writes the page
+from the results that are there.
 """
 
 import json

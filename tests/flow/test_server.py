@@ -288,11 +288,17 @@ def test_a_stored_trace_answers_as_a_trace_in_memory(store):
 
 # Thinning.
 
-VALUES = st.lists(
-    st.one_of(st.floats(-10, 10, width=16), st.just(math.nan), st.sampled_from([math.inf, -math.inf, 1e300])),
-    min_size=1,
-    max_size=150,
-)
+SERIES = {"seed": st.integers(0, 2**32 - 1), "length": st.integers(1, 400), "points": st.integers(10, 60)}
+
+
+def any_series(seed, length):
+    """Steps with gaps, and values of a few sizes, in some series with stretches that are not finite."""
+    random = np.random.default_rng(seed)
+    values = np.round(random.normal(size=length) * 10.0 ** random.integers(-2, 3), 2)
+    for _ in range(random.integers(0, 4)):
+        start = random.integers(0, length)
+        values[start : start + random.integers(1, 9)] = random.choice([math.nan, math.inf, -math.inf])
+    return np.cumsum(random.integers(1, 9, size=length)) - random.integers(0, 2), values
 
 
 def buckets_of(steps, values, points):
@@ -308,10 +314,9 @@ def buckets_of(steps, values, points):
     return [bucket for bucket in found if bucket]
 
 
-@given(VALUES, st.integers(0, 3), st.integers(10, 60))
-def test_thinning_keeps_every_lowest_highest_and_nan(values, start, points):
-    values = np.array(values)
-    steps = np.cumsum(np.arange(len(values)) % 7 + 1) + start
+@given(**SERIES)
+def test_thinning_keeps_every_lowest_highest_and_nan(seed, length, points):
+    steps, values = any_series(seed, length)
     kept_steps, kept = charts.thin(steps, values, points)
     assert len(kept) <= max(points, charts.FEWEST)
     assert (np.diff(kept_steps) > 0).all()
@@ -330,17 +335,17 @@ def test_thinning_keeps_every_lowest_highest_and_nan(values, start, points):
             assert {bad[0], bad[-1]} <= set(kept_steps[~np.isfinite(kept)].tolist())
 
 
-@given(VALUES, st.integers(10, 60))
-def test_thinning_in_the_database_is_thinning_in_memory(values, points):
-    steps = np.cumsum(np.arange(len(values)) % 5 + 1)
+@given(**SERIES)
+def test_thinning_in_the_database_is_thinning_in_memory(seed, length, points):
+    steps, values = any_series(seed, length)
     db = sqlite3.connect(":memory:")
     db.execute(
         "CREATE TABLE scalar(member, step INTEGER, key, value REAL, PRIMARY KEY(member, key, step)) WITHOUT ROWID"
     )
-    stored = [(s, None if math.isnan(v) else v) for s, v in zip(steps.tolist(), values, strict=True)]
+    stored = [(s, None if math.isnan(v) else v) for s, v in zip(steps.tolist(), values.tolist(), strict=True)]
     db.executemany("INSERT INTO scalar VALUES (0, ?, 1, ?)", stored)
     db.executemany("INSERT INTO scalar VALUES (1, ?, 1, 1e9)", [(s,) for s in steps.tolist()])  # not ours
-    ours, theirs = charts.thin_stored(db, 1, 0, points), charts.thin(steps, np.array(values), points)
+    ours, theirs = charts.thin_stored(db, 1, 0, points), charts.thin(steps, values, points)
     db.close()
     np.testing.assert_array_equal(ours[0], theirs[0])
     np.testing.assert_array_equal(ours[1], theirs[1])
