@@ -14,7 +14,7 @@ from typing import Any
 from grokscope import machine
 from grokscope.benchmarks.sweep import EXPERIMENT, MEMBERS, OVER, bench_sweep
 from grokscope.report.diagram_figure import png_of_diagram
-from grokscope.sweep.diagram import Diagram, load_diagram, sweep
+from grokscope.sweeps.diagram import Diagram, load_diagram, sweep
 from grokscope.training.engine import cores
 
 HERE = Path(__file__).parent

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from grokscope.experiment import Experiment
     from grokscope.phases import Phases, read_phases
     from grokscope.runs import Diverged, Run, load, resume, run
+    from grokscope.sweeps.diagram import Diagram, sweep
     from grokscope.trace import Trace
 
 __version__ = "0.1.0"
@@ -25,17 +26,20 @@ _HOME = {
     "Experiment": "experiment",
     "Phases": "phases",
     "read_phases": "phases",
+    "Diagram": "sweeps.diagram",
     "Diverged": "runs",
     "Run": "runs",
     "load": "runs",
     "resume": "runs",
     "run": "runs",
+    "sweep": "sweeps.diagram",
     "Trace": "trace",
 }
 
 __all__ = [
     "EXPERIMENTS",
     "BadInput",
+    "Diagram",
     "Diverged",
     "Experiment",
     "Phases",
@@ -47,6 +51,7 @@ __all__ = [
     "read_phases",
     "resume",
     "run",
+    "sweep",
 ]
 
 

@@ -14,7 +14,7 @@ from grokscope.errors import BadInput, RunFailed
 
 if TYPE_CHECKING:
     from grokscope.runs import Run
-    from grokscope.sweep.diagram import Diagram
+    from grokscope.sweeps.diagram import Diagram
 
 app = typer.Typer(
     name="grokscope",
@@ -129,7 +129,7 @@ def sweep(
 ) -> None:
     """A phase diagram: an experiment over a grid of fields, as one thing that survives anything."""
     from grokscope.spec import parse_assignment
-    from grokscope.sweep import diagram as diagrams
+    from grokscope.sweeps import diagram as diagrams
     from grokscope.terminal import print_diagram, print_estimate
 
     if (experiment is None) == (resume is None):
@@ -186,7 +186,7 @@ def ls(
 @app.command()
 def show(run: RunArgument, store: StoreOption = Path("runs"), json_: JsonOption = False) -> None:
     """What happened in a run or a sweep: the sentence, its members, its checkpoints or its cells."""
-    from grokscope.sweep.diagram import Diagram
+    from grokscope.sweeps.diagram import Diagram
     from grokscope.terminal import print_diagram, print_run
 
     found = _run_or_sweep(run, store)
@@ -392,8 +392,8 @@ def _unless_interrupted(call: Callable[..., Any], *args: Any, go_on: str = "grok
 def _run_or_sweep(name: str, store: Path) -> "Run | Diagram":
     """A run or a sweep by its name; what is said of a name that fits neither is about runs."""
     from grokscope import runs
-    from grokscope.sweep.diagram import load_diagram
-    from grokscope.sweep.folder import list_sweeps
+    from grokscope.sweeps.diagram import load_diagram
+    from grokscope.sweeps.folder import list_sweeps
 
     try:
         return runs.load(name, store=store)

@@ -67,7 +67,7 @@ class Schedule:
     """Of each costly measure: how often it was taken, and at which look last."""
 
     def takes(self, name: str, every: int, step: int, last: bool = False) -> bool:
-        """Whether a measure is taken at the look at ``step``; called once for each look and measure, before :meth:`after`.
+        """Whether a measure is taken at this look; called once for each look and measure, before :meth:`after`.
 
         On every k-th look, and on the last. A costly one waits until so many more looks have room:
         (taken + 1) · cost ≤ allowance · step + credit.

@@ -17,7 +17,7 @@ from grokscope.record import Record
 from grokscope.sources import BIBLIOGRAPHY, Source
 from grokscope.spec import Spec
 from grokscope.store import Store
-from grokscope.sweep.folder import SweepFolder, list_sweeps
+from grokscope.sweeps.folder import SweepFolder, list_sweeps
 from grokscope.tasks import TASKS
 
 THINGS = ("runs", "sweeps", "experiments", "tasks", "models", "optimizers", "interventions", "measures", "papers")

@@ -12,7 +12,7 @@ from rich.text import Text
 from grokscope.doctor import Check
 from grokscope.record import Record
 from grokscope.store import RunFolder
-from grokscope.sweep.diagram import Diagram, Estimate
+from grokscope.sweeps.diagram import Diagram, Estimate
 
 STYLES = {"grokking": "green", "comprehension": "green", "memorization": "yellow", "confusion": "red"}
 

@@ -9,8 +9,8 @@ from tests.flow.test_diagram_page import DECAY, EVIL, SHARE, csv_of, large, made
 
 from grokscope.report.diagram import diagram_html, write_diagram
 from grokscope.report.diagram_data import CELL_FIELDS
-from grokscope.sweep.folder import SweepFolder
-from grokscope.sweep.results import summarise
+from grokscope.sweeps.folder import SweepFolder
+from grokscope.sweeps.results import summarise
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = (

@@ -14,7 +14,7 @@ from tests.flow.small import small, small_mlp
 
 import grokscope
 from grokscope.store import RunFolder, Store
-from grokscope.sweep.diagram import sweep
+from grokscope.sweeps.diagram import sweep
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = (

@@ -17,11 +17,11 @@ from grokscope.report.diagram import diagram_html, png_of_diagram, svg_of_diagra
 from grokscope.report.diagram_data import CELL_FIELDS, ROW_FIELDS, Findings
 from grokscope.report.diagram_words import savings, sentence, status
 from grokscope.spec import build
-from grokscope.sweep.axes import Axis
-from grokscope.sweep.folder import SweepFolder
-from grokscope.sweep.grid import Batch, Member, Sweep
-from grokscope.sweep.refine import filled, wanted
-from grokscope.sweep.results import DIVERGED, FAILED, Row, summarise
+from grokscope.sweeps.axes import Axis
+from grokscope.sweeps.folder import SweepFolder
+from grokscope.sweeps.grid import Batch, Member, Sweep
+from grokscope.sweeps.refine import filled, wanted
+from grokscope.sweeps.results import DIVERGED, FAILED, Row, summarise
 
 DECAY = ("optimizer.weight_decay", (0.01, 0.1, 1.0, 10.0), "log")
 SHARE = ("task.train_fraction", (0.2, 0.4, 0.6, 0.8), "linear")
@@ -356,7 +356,7 @@ def member_table(folder: SweepFolder) -> list[dict[str, str]]:
 
 
 def test_the_table_of_members_agrees_with_pandas(tmp_path: Path) -> None:
-    from grokscope.sweep.diagram import Diagram
+    from grokscope.sweeps.diagram import Diagram
 
     folder = mixed(tmp_path)
     frame = Diagram(folder).to_pandas()

@@ -34,9 +34,9 @@ from grokscope.server.index import Index, Query, median_step
 from grokscope.server.listen import listening
 from grokscope.server.reading import ReadFolder, StoredTrace
 from grokscope.store import RunFolder, Store
-from grokscope.sweep.axes import Axis
-from grokscope.sweep.folder import SweepFolder, close_batch
-from grokscope.sweep.grid import Sweep
+from grokscope.sweeps.axes import Axis
+from grokscope.sweeps.folder import SweepFolder, close_batch
+from grokscope.sweeps.grid import Sweep
 from grokscope.tasks import ModularArithmetic
 
 STEPS = [0, 1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 300, 500, 800]

@@ -15,11 +15,11 @@ import pytest
 from grokscope import cli
 from grokscope.errors import BadInput
 from grokscope.experiment import Experiment
-from grokscope.sweep import diagram as diagrams
-from grokscope.sweep import work
-from grokscope.sweep.engines import done, processes
-from grokscope.sweep.folder import ATTEMPTS, SweepFolder, attempts
-from grokscope.sweep.results import DIVERGED, FAILED, Row, summarise
+from grokscope.sweeps import diagram as diagrams
+from grokscope.sweeps import work
+from grokscope.sweeps.engines import done, processes
+from grokscope.sweeps.folder import ATTEMPTS, SweepFolder, attempts
+from grokscope.sweeps.results import DIVERGED, FAILED, Row, summarise
 from tests.flow.small import small_mlp
 
 OVER = ["optimizer.weight_decay=log(0.1,10,3)", "task.train_fraction=0.4,0.7"]
@@ -85,7 +85,7 @@ def test_ray_finds_the_same_to_the_bit_though_a_worker_is_killed(whole, tmp_path
         def kill_one(folder, stopping, address=None):
             import threading
 
-            from grokscope.sweep.engines import on_ray
+            from grokscope.sweeps.engines import on_ray
 
             def killer():
                 deadline = time.monotonic() + 60
@@ -158,7 +158,7 @@ def _workers_of(folder):
             words = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0") if entry.isdigit() else []
         except OSError:
             continue
-        if b"grokscope.sweep.work" in words and str(folder).encode() in b" ".join(words):
+        if b"grokscope.sweeps.work" in words and str(folder).encode() in b" ".join(words):
             found.append(int(entry))
     return found
 
@@ -253,7 +253,7 @@ def test_workers_that_cannot_start_end_the_sweep(tmp_path, monkeypatch):
     found = sweep(tmp_path, OVER[:1], 1, engine="here")
     for run in found.folder.planned():
         found.folder.reopen(run)
-    monkeypatch.setattr("grokscope.sweep.engines.sys.executable", "/bin/false")
+    monkeypatch.setattr("grokscope.sweeps.engines.sys.executable", "/bin/false")
     with pytest.raises(Exception, match="end with exit status 1 again and again"):
         processes(found.folder, lambda: False)
     assert not done(found.folder)

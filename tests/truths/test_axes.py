@@ -4,8 +4,8 @@ import pytest
 
 from grokscope.catalog import SMALL_MLP
 from grokscope.errors import BadInput
-from grokscope.sweep.axes import Axis, parse_axis
-from grokscope.sweep.diagram import make_sweep
+from grokscope.sweeps.axes import Axis, parse_axis
+from grokscope.sweeps.diagram import make_sweep
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grokscope.sweep.grid import Cell
-from grokscope.sweep.refine import COARSE, filled, stride, ticks, wanted
+from grokscope.sweeps.grid import Cell
+from grokscope.sweeps.refine import COARSE, filled, stride, ticks, wanted
 
 Truth = Callable[[Cell], str | None]
 

@@ -13,8 +13,8 @@ from grokscope.benchmarks.notebook import Notebook
 from grokscope.benchmarks.timing import Spread, in_turns
 from grokscope.catalog import SMALL_MLP
 from grokscope.experiment import Experiment
-from grokscope.sweep.diagram import make_sweep, sweep
-from grokscope.sweep.engines import EngineName
+from grokscope.sweeps.diagram import make_sweep, sweep
+from grokscope.sweeps.engines import EngineName
 from grokscope.training.engine import cores
 from grokscope.training.memory import keep_freed_memory, threads
 

@@ -18,7 +18,7 @@ from grokscope.report.diagram_figure import png_of_diagram, still, svg_of_diagra
 from grokscope.report.page import as_json, colours, file_text
 from grokscope.sources import bibtex
 from grokscope.spec import dump_yaml
-from grokscope.sweep.folder import SweepFolder
+from grokscope.sweeps.folder import SweepFolder
 
 __all__ = ["diagram_html", "png_of_diagram", "svg_of_diagram", "write_diagram"]
 

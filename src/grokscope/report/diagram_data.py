@@ -8,11 +8,11 @@ from typing import Any, Literal
 from grokscope.phases import LABELS, REGIMES
 from grokscope.report import look
 from grokscope.report.tables import SHORT_FIELDS
-from grokscope.sweep.axes import Axis, Value
-from grokscope.sweep.folder import SweepFolder
-from grokscope.sweep.grid import Cell
-from grokscope.sweep.refine import filled, wanted
-from grokscope.sweep.results import DIVERGED, FAILED, CellSummary, Row, border_labels, summarise
+from grokscope.sweeps.axes import Axis, Value
+from grokscope.sweeps.folder import SweepFolder
+from grokscope.sweeps.grid import Cell
+from grokscope.sweeps.refine import filled, wanted
+from grokscope.sweeps.results import DIVERGED, FAILED, CellSummary, Row, border_labels, summarise
 
 State = Literal["measured", "waiting", "left out", "unplanned"]
 """measured: a member has ended; waiting: planned, none has ended; left out: by refinement, which is done."""

@@ -20,8 +20,8 @@ from grokscope.report import diagram_words as words
 from grokscope.report import look
 from grokscope.report.diagram_data import Findings, Spot, axis_data, short, written
 from grokscope.report.figures import INK, LIGHT, style
-from grokscope.sweep.folder import SweepFolder
-from grokscope.sweep.results import DIVERGED, FAILED
+from grokscope.sweeps.folder import SweepFolder
+from grokscope.sweeps.results import DIVERGED, FAILED
 
 LEFT_OUT = 0.32
 """Strength of the colour of a cell whose label is taken from its neighbours."""

@@ -10,7 +10,7 @@ from grokscope.phases import RegimeRule
 from grokscope.report import look
 from grokscope.report.diagram_data import Findings, short, written
 from grokscope.sources import Source
-from grokscope.sweep.results import DIVERGED, FAILED, CellSummary
+from grokscope.sweeps.results import DIVERGED, FAILED, CellSummary
 
 STATES = {"waiting": "no member has ended yet", "left out": "left out, not run", "unplanned": "not run"}
 

@@ -17,8 +17,8 @@ from grokscope.server.opened import Opened, Shelf
 from grokscope.server.reading import ReadSweep, StoredTrace
 from grokscope.sources import BIBLIOGRAPHY
 from grokscope.spec import flatten
-from grokscope.sweep.folder import read_rows
-from grokscope.sweep.results import Row, row_of, summarise
+from grokscope.sweeps.folder import read_rows
+from grokscope.sweeps.results import Row, row_of, summarise
 
 ALIGN = ("step", "t_test")
 COMPARED = ("train/loss", "test/loss", "train/accuracy", "test/accuracy")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from grokscope.errors import BadInput
 from grokscope.store import RunFolder, check_schema
-from grokscope.sweep.folder import SweepFolder
+from grokscope.sweeps.folder import SweepFolder
 from grokscope.trace import Floats, Quantity, Steps, Trace
 
 try:

@@ -24,8 +24,8 @@ from grokscope.errors import BadInput, nearest
 from grokscope.record import Record
 from grokscope.spec import build, dump_yaml, load_yaml
 from grokscope.store import RunFolder, Store
-from grokscope.sweep.grid import Batch, Cell, Sweep
-from grokscope.sweep.results import Row, row_of
+from grokscope.sweeps.grid import Batch, Cell, Sweep
+from grokscope.sweeps.results import Row, row_of
 
 ATTEMPTS = 3
 """So often a batch may kill its worker before it is given up."""

@@ -16,8 +16,8 @@ from grokscope import runs
 from grokscope.errors import BadInput, RunFailed
 from grokscope.experiment import Experiment
 from grokscope.spec import build
-from grokscope.sweep.folder import ATTEMPTS, SweepFolder, attempts, close_batch, count_attempt
-from grokscope.sweep.grid import Cell
+from grokscope.sweeps.folder import ATTEMPTS, SweepFolder, attempts, close_batch, count_attempt
+from grokscope.sweeps.grid import Cell
 from grokscope.training.engine import Plan
 
 
@@ -88,7 +88,7 @@ def do_batch(folder: SweepFolder, run: str, cells: list[Cell]) -> None:
 
 
 def main() -> None:
-    """``python -m grokscope.sweep.work FOLDER``: work until nothing is left, or until the parent is gone."""
+    """``python -m grokscope.sweeps.work FOLDER``: work until nothing is left, or until the parent is gone."""
     threading.Thread(target=_leave_with_the_parent, daemon=True).start()
     try:
         work(SweepFolder(Path(sys.argv[1])))

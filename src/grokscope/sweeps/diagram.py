@@ -18,14 +18,14 @@ from grokscope.errors import BadInput
 from grokscope.experiment import Experiment
 from grokscope.measures import Fit, Measure
 from grokscope.spec import build
-from grokscope.sweep.axes import Axis, parse_axis
-from grokscope.sweep.bar import SweepBar
-from grokscope.sweep.engines import ENGINES, EngineName, here, on_ray, processes
-from grokscope.sweep.folder import SweepFolder
-from grokscope.sweep.grid import Batch, Cell, Shape, Sweep
-from grokscope.sweep.refine import filled, wanted
-from grokscope.sweep.results import DIVERGED, FAILED, CellSummary, Row, border_labels, summarise
-from grokscope.sweep.work import prepare
+from grokscope.sweeps.axes import Axis, parse_axis
+from grokscope.sweeps.bar import SweepBar
+from grokscope.sweeps.engines import ENGINES, EngineName, here, on_ray, processes
+from grokscope.sweeps.folder import SweepFolder
+from grokscope.sweeps.grid import Batch, Cell, Shape, Sweep
+from grokscope.sweeps.refine import filled, wanted
+from grokscope.sweeps.results import DIVERGED, FAILED, CellSummary, Row, border_labels, summarise
+from grokscope.sweeps.work import prepare
 from grokscope.training.drive import stop_on_signal
 from grokscope.training.engine import Plan, best_width, cores, find_device, room_for
 

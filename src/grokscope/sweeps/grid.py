@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from grokscope.experiment import PER_MEMBER, Experiment
 from grokscope.spec import Spec
-from grokscope.sweep.axes import Axis, Value
+from grokscope.sweeps.axes import Axis, Value
 
 Cell = tuple[int, ...]
 """Place on each axis."""

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from grokscope.progress import QUIET_SECONDS
-from grokscope.sweep.folder import SweepFolder, read_rows
+from grokscope.sweeps.folder import SweepFolder, read_rows
 
 LOOK_SECONDS = 0.5
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from grokscope.phases import Phases, RegimeRule, regime
 from grokscope.record import Record
-from grokscope.sweep.grid import Cell, Sweep
+from grokscope.sweeps.grid import Cell, Sweep
 
 DIVERGED = "diverged"
 """Label of a member whose training loss became NaN: a finding, not a fault."""

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from grokscope.errors import BadInput, RunFailed
-from grokscope.sweep.folder import ATTEMPTS, SweepFolder
-from grokscope.sweep.work import do_batch, work
+from grokscope.sweeps.folder import ATTEMPTS, SweepFolder
+from grokscope.sweeps.work import do_batch, work
 from grokscope.training.engine import cores
 
 EngineName = Literal["auto", "here", "processes", "ray"]
@@ -62,7 +62,7 @@ def _start(folder: SweepFolder) -> "subprocess.Popen[bytes]":
         "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path),
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-m", "grokscope.sweep.work", str(folder.path)]
+    command = [sys.executable, "-m", "grokscope.sweeps.work", str(folder.path)]
     # a session of its own: Ctrl-C reaches the driver alone, which then asks for a checkpoint
     return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True)
 

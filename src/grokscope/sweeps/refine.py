@@ -8,7 +8,7 @@ trains: a function of the labels known so far.
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
-from grokscope.sweep.grid import Cell
+from grokscope.sweeps.grid import Cell
 
 COARSE = 3
 """Boxes along a long axis at the start, at least (ours): what is smaller than a box may be missed."""
