@@ -1,7 +1,7 @@
 """Writes docs/DIAGRAMS.md and the README's phase diagram, from what was run.
 
-``python docs/diagrams.py run`` runs the diagrams anew (about fifteen minutes on two cores), the first of them within
-``grokscope bench sweep``, keeps their results and draws their pictures. ``python docs/diagrams.py`` writes the page
+``python docs/diagrams.py run`` runs the diagrams that are not in runs/diagrams (all take twenty minutes on two cores),
+the first of them within ``grokscope bench sweep``, keeps their results and draws their pictures. ``python docs/diagrams.py`` writes the page
 from the results that are there.
 """
 
@@ -15,6 +15,7 @@ from grokscope import machine
 from grokscope.benchmarks.sweep import EXPERIMENT, MEMBERS, OVER, bench_sweep
 from grokscope.report.diagram_figure import png_of_diagram
 from grokscope.sweeps.diagram import Diagram, load_diagram, sweep
+from grokscope.sweeps.folder import list_sweeps
 from grokscope.training.engine import cores
 
 HERE = Path(__file__).parent
@@ -41,7 +42,11 @@ def command(asked: dict[str, Any], *more: str) -> str:
 
 
 def run_one(asked: dict[str, Any], refine: bool = False) -> Diagram:
-    """A diagram, by the same call as the command."""
+    """A diagram, by the same call as the command; one that is there already is not run again."""
+    asked_for = command(asked, *(["--refine"] if refine else []))
+    for folder in list_sweeps(STORE):
+        if folder.meta().get("command") == asked_for and folder.meta()["status"] == "finished":
+            return Diagram(folder)
     return sweep(
         "modular-addition-mlp",
         asked["over"],
@@ -49,7 +54,7 @@ def run_one(asked: dict[str, Any], refine: bool = False) -> Diagram:
         overrides=asked["set"],
         refine=refine,
         store=STORE,
-        command=command(asked, *(["--refine"] if refine else [])),
+        command=asked_for,
     )
 
 
@@ -64,8 +69,11 @@ def run() -> None:
     """Run, keep, draw."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     where = {"cpu": machine.cpu(), "cores": cores()} | machine.versions()
-    bench = bench_sweep(store=STORE, command=command(README), tell=print)
-    (RESULTS / "bench.json").write_text(json.dumps(bench, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    kept = RESULTS / "bench.json"
+    bench = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    if not (STORE / bench.get("sweep", "none")).exists():
+        bench = bench_sweep(store=STORE, command=command(README), tell=print)
+        kept.write_text(json.dumps(bench, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     shown = load_diagram(bench["sweep"], store=STORE)
     png_of_diagram(shown.folder, HERE / "img" / "diagram.png")
     part, full = run_one(REFINED, refine=True), run_one(REFINED)
@@ -122,9 +130,9 @@ whose loss became NaN is a finding (`diverged`); a batch whose worker died three
 
 ## Refinement
 
-`--refine` takes a coarse grid first, then divides every box whose corners do not agree, and at last walks the border until no
-cell that was taken for granted has a measured neighbour of another label. Members of a cell that disagree count as a border.
-What is smaller than a box of the coarse grid can be missed.
+`--refine` takes a coarse grid first, halves the way between neighbours on it that disagree down to single cells, and at last
+walks the border until both cells of every pair of neighbours with different labels have been run. Members of a cell that disagree
+count as a border. What is smaller than a box of the coarse grid can be missed.
 
 ```console
 $ {refined_command}

@@ -114,18 +114,18 @@ def print_listing(what: str, rows: Sequence[dict[str, Any]], store: Path) -> Non
     if not console.is_terminal:
         console.width = 160
     if not rows:
-        hint = f"no {what} in {store}; start with: grokscope run modular-addition" if what == "runs" else f"no {what}"
+        kept = {"runs": "run modular-addition", "sweeps": "sweep modular-addition-mlp --over optimizer.lr=1e-3,1e-2"}
+        hint = f"no {what} in {store}; start with: grokscope {kept[what]}" if what in kept else f"no {what}"
         console.print(hint, highlight=False)
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     hidden = {"fields", "hash", "measure", "hindsight", "about", "created" if what == "runs" else ""}
-    columns = [c for c in rows[0] if c not in hidden] + (
-        ["about"] if what not in ("runs", "measures", "papers") else []
-    )
+    last = ["about"] if "about" in rows[0] and what != "measures" else []
+    columns = [c for c in rows[0] if c not in hidden] + last
     for column in columns:
         number = isinstance(rows[0][column], int | float)
         table.add_column(
-            column, justify="right" if number else "left", overflow="fold", no_wrap=column in ("name", "run")
+            column, justify="right" if number else "left", overflow="fold", no_wrap=column in ("name", "run", "sweep")
         )
     for row in rows:
         table.add_row(*(_range(row[column]) if column == "range" else _cell(row[column]) for column in columns))

@@ -403,6 +403,10 @@ def test_the_command_tells_the_diagram(monkeypatch, capsys, tmp_path):
     (row,) = json.loads(out)
     assert (row["cells"], row["members"], row["ended"], row["status"]) == (6, 6, 6, "finished")
     name = row["sweep"]
+    told = command(monkeypatch, capsys, "ls", "sweeps", "--store", tmp_path)[1]
+    assert name in told
+    assert "optimizer.weight_decay (3), task.train_fraction (2)" in " ".join(told.split())
+    assert "start with: grokscope sweep" in command(monkeypatch, capsys, "ls", "sweeps", "--store", tmp_path / "no")[1]
     code, out, _ = command(monkeypatch, capsys, "show", name, "--store", tmp_path, "--json")
     assert json.loads(out)["members"] == 6
     assert "6 of 6 members have ended" in command(monkeypatch, capsys, "show", name[:-3], "--store", tmp_path)[1]

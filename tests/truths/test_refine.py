@@ -47,7 +47,7 @@ def test_a_border_is_found_exactly_with_a_third_of_the_cells_at_most(name: str, 
     truth: Truth = lambda c: FIELDS[name](tuple(int(i / scale) for i in c))  # noqa: E731
     known = _explore((n, n), truth)
     assert _wrong((n, n), truth, known) == 0
-    assert len(known) <= 0.37 * n * n
+    assert len(known) <= 0.35 * n * n
 
 
 @settings(max_examples=60, deadline=None)
@@ -66,10 +66,21 @@ def test_a_diagram_of_one_label_takes_the_coarse_grid_alone() -> None:
     assert _wrong((33, 17), lambda c: "a", known) == 0
 
 
-def test_labels_without_any_order_take_every_cell() -> None:
-    """The noise control: nothing can be left out of a chessboard."""
+def test_labels_without_any_order_take_nearly_every_cell() -> None:
+    """The noise control: of a chessboard hardly anything can be left out."""
     known = _explore((12, 12), lambda c: "ab"[(c[0] + c[1]) % 2])
-    assert len(known) == 144
+    assert len(known) > 0.85 * 144
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_both_sides_of_every_border_that_is_drawn_were_known(name: str) -> None:
+    known = _explore((16, 16), FIELDS[name])
+    whole = filled((16, 16), (True, True), known)
+    for cell in whole:
+        for other in ((cell[0] + 1, cell[1]), (cell[0], cell[1] + 1)):
+            if other in whole and whole[cell] != whole[other]:
+                assert cell in known
+                assert other in known
 
 
 def test_disagreement_counts_as_a_border() -> None:

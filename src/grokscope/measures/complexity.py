@@ -212,7 +212,7 @@ class DescriptionLength(Measure):
     """
 
     kind: ClassVar[str] = "description-length"
-    cost: ClassVar[float] = 19.0
+    cost: ClassVar[float] = 12.5
     every: ClassVar[int] = 8
     quantities: ClassVar[tuple[Quantity, ...]] = (
         *(

@@ -372,7 +372,7 @@ class LogProbabilityQuantiles(Measure):
     """
 
     kind: ClassVar[str] = "log-probability-quantiles"
-    cost: ClassVar[float] = 0.1
+    cost: ClassVar[float] = 0.15
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity(
             "dynamics/log_probability",

@@ -297,7 +297,7 @@ class Irreps(Measure):
 
     kind: ClassVar[str] = "irreps"
     needs: ClassVar[frozenset[str]] = frozenset({"group"})
-    cost: ClassVar[float] = 4.5
+    cost: ClassVar[float] = 5.4
     every: ClassVar[int] = 4
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("irreps/variance_explained", "share", _SHARE, "logit variance in all χ_ρ(a b c⁻¹)"),
@@ -349,7 +349,7 @@ class KeyIrreps(Measure):
 
     kind: ClassVar[str] = "key-irreps"
     needs: ClassVar[frozenset[str]] = frozenset({"group"})
-    cost: ClassVar[float] = 3.0
+    cost: ClassVar[float] = 2.9
     every: ClassVar[int] = 2
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("key_irreps/restricted_loss", "nats", _LOSS, "loss of the key irreps alone, all pairs", True),
@@ -435,7 +435,7 @@ class ClockPizza(Measure):
 
     kind: ClassVar[str] = "clock-pizza"
     needs: ClassVar[frozenset[str]] = frozenset({"cyclic group", "embedding"})
-    cost: ClassVar[float] = 0.1
+    cost: ClassVar[float] = 0.2
     every: ClassVar[int] = 2
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("algorithm/distance_irrelevance", "1", _SHARE, "spread of correct logits at equal a − b, over all"),

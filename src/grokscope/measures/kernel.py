@@ -270,7 +270,7 @@ class TangentKernel(Measure):
     """
 
     kind: ClassVar[str] = "tangent-kernel"
-    cost: ClassVar[float] = 4.5
+    cost: ClassVar[float] = 3.5
     every: ClassVar[int] = 4
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("ntk/mean", "logit²/weight²", _POSITIVE, "mean of K(x, x), the squared gradient of a logit"),
@@ -329,7 +329,7 @@ class Laziness(Measure):
     """
 
     kind: ClassVar[str] = "laziness"
-    cost: ClassVar[float] = 1.0
+    cost: ClassVar[float] = 2.0
     every: ClassVar[int] = 4
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("lazy/richness", "1", _POSITIVE, "distance from the first-order model over distance travelled"),

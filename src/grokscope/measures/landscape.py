@@ -209,7 +209,7 @@ class GradientNoise(Measure):
     """The gradient noise scale of the training loss, from disjoint mini-batches drawn anew at every look."""
 
     kind: ClassVar[str] = "gradient-noise"
-    cost: ClassVar[float] = 2.5
+    cost: ClassVar[float] = 2.1
     every: ClassVar[int] = 2
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("noise/scale", "examples", _POSITIVE, "gradient noise scale; infinite where noise hides the signal"),

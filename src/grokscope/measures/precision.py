@@ -160,7 +160,7 @@ class LogitScale(Measure):
     """
 
     kind: ClassVar[str] = "logit-scale"
-    cost: ClassVar[float] = 0.2
+    cost: ClassVar[float] = 0.15
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("logits/scale", "nats", (0.0, float("inf")), "mean Euclidean norm of a training row's logits"),
         Quantity("logits/confidence", "share", _SHARE, "mean largest probability on training rows"),

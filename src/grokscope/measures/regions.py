@@ -181,7 +181,7 @@ class LocalComplexity(Measure):
 
     kind: ClassVar[str] = "local-complexity"
     needs: ClassVar[frozenset[str]] = frozenset({"embedding", "neurons"})
-    cost: ClassVar[float] = 5.0
+    cost: ClassVar[float] = 7.0
     every: ClassVar[int] = 8
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("complexity/local_train", "neurons", (0.0, float("inf")), "sign changes around training rows, mean"),
@@ -235,7 +235,7 @@ class LinearMapping(Measure):
 
     kind: ClassVar[str] = "linear-mapping"
     needs: ClassVar[frozenset[str]] = frozenset({"embedding"})
-    cost: ClassVar[float] = 5.0
+    cost: ClassVar[float] = 5.5
     every: ClassVar[int] = 8
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("complexity/lmn_train", "maps", (1.0, float("inf")), "linear mapping number between training rows"),

@@ -271,7 +271,7 @@ class Parallelograms(Measure):
 
     kind: ClassVar[str] = "parallelograms"
     needs: ClassVar[frozenset[str]] = frozenset({"embedding", "commutative task"})
-    cost: ClassVar[float] = 1.5
+    cost: ClassVar[float] = 1.1
     every: ClassVar[int] = 4
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("parallelograms/rqi", "share", _SHARE, "share of the possible parallelograms that exist"),
@@ -304,7 +304,7 @@ class Circularity(Measure):
 
     kind: ClassVar[str] = "circularity"
     needs: ClassVar[frozenset[str]] = frozenset({"cyclic group", "embedding"})
-    cost: ClassVar[float] = 0.15
+    cost: ClassVar[float] = 0.1
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("embedding/circularity", "share", _SHARE, "power of the first components in one frequency each"),
     )

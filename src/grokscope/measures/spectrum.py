@@ -233,7 +233,7 @@ class EmbeddingSpectrum(Measure):
 
     kind: ClassVar[str] = "embedding-spectrum"
     needs: ClassVar[frozenset[str]] = frozenset({"embedding"})
-    cost: ClassVar[float] = 0.1
+    cost: ClassVar[float] = 0.05
     quantities: ClassVar[tuple[Quantity, ...]] = (
         Quantity("embedding/effective_dimension", "1", _POSITIVE, "e^H of the embedding's principal components"),
         Quantity("embedding/spectral_entropy", "1", _SHARE, "H / ln K of the embedding's principal components"),

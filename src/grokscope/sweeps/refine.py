@@ -1,8 +1,8 @@
 """Where a diagram's labels change: found with a part of its cells.
 
-A coarse grid first; then every box whose corners do not agree is divided, down to single cells; at last
-the border is walked, until no cell that was taken for granted has a neighbour of another label. Nothing here
-trains: a function of the labels known so far.
+A coarse grid first; between neighbours on it that disagree the middle, and again, down to single cells; at
+last the border is walked, until both cells of every pair of neighbours with different labels are known.
+Nothing here trains: a function of the labels known so far.
 """
 
 import itertools
@@ -38,19 +38,22 @@ def wanted(shape: Sequence[int], ordered: Sequence[bool], labels: Mapping[Cell, 
         labels: of the cells known so far; None where their members disagree, which counts as a border.
     """
     steps = [stride(length) if has else 1 for length, has in zip(shape, ordered, strict=True)]
-    while True:
-        grid = [ticks(*axis) for axis in zip(shape, steps, ordered, strict=True)]
-        if missing := _of_this_grid(grid, ordered, labels, coarsest=steps == _first(shape, ordered)):
-            return missing
-        if all(step == 1 for step in steps):
-            return _along_the_border(shape, ordered, labels)
+    grid = [ticks(*axis) for axis in zip(shape, steps, ordered, strict=True)]
+    if missing := {cell for cell in itertools.product(*grid) if cell not in labels}:
+        return missing
+    while any(step > 1 for step in steps):
         steps = [max(1, step // 2) for step in steps]
+        finer = [ticks(*axis) for axis in zip(shape, steps, ordered, strict=True)]
+        if missing := _middles(grid, finer, ordered, labels):
+            return missing
+        grid = finer
+    return _along_the_border(shape, ordered, labels)
 
 
 def filled(shape: Sequence[int], ordered: Sequence[bool], labels: Mapping[Cell, str | None]) -> dict[Cell, str | None]:
     """A label for every cell of a diagram that is done: its own, or that of the nearest known corner.
 
-    Where :func:`wanted` is empty all corners of a cell that was left out agree.
+    Where :func:`wanted` is empty no cell that was left out has a neighbour of another label.
     """
     known = dict(labels)
     for cell in itertools.product(*map(range, shape)):
@@ -59,59 +62,63 @@ def filled(shape: Sequence[int], ordered: Sequence[bool], labels: Mapping[Cell, 
     return known
 
 
-def _first(shape: Sequence[int], ordered: Sequence[bool]) -> list[int]:
-    return [stride(length) if has else 1 for length, has in zip(shape, ordered, strict=True)]
-
-
-def _of_this_grid(
-    grid: Sequence[Sequence[int]], ordered: Sequence[bool], labels: Mapping[Cell, str | None], coarsest: bool
+def _middles(
+    grid: Sequence[Sequence[int]],
+    finer: Sequence[Sequence[int]],
+    ordered: Sequence[bool],
+    labels: Mapping[Cell, str | None],
 ) -> set[Cell]:
-    """Corners of this grid that are not known and lie in a box, or between corners, that do not agree."""
-    missing: set[Cell] = set()
-    for cell in itertools.product(*grid):
-        if cell not in labels and (coarsest or not _agree(_around(cell, grid, ordered, labels))):
-            missing.add(cell)
-    return missing
+    """Cells of the finer grid between two neighbours of this one that are known and do not agree."""
+    found: set[Cell] = set()
+    for axis in (k for k, has in enumerate(ordered) if has):
+        for low, high in itertools.pairwise(grid[axis]):
+            between = [place for place in finer[axis] if low < place < high]
+            if not between:
+                continue
+            others = [places if k != axis else (low,) for k, places in enumerate(grid)]
+            for cell in itertools.product(*others):
+                ends = cell, (*cell[:axis], high, *cell[axis + 1 :])
+                middle = (*cell[:axis], between[len(between) // 2], *cell[axis + 1 :])
+                if middle not in labels and all(e in labels for e in ends) and _differ(*(labels[e] for e in ends)):
+                    found.add(middle)
+    return found
 
 
-def _around(
-    cell: Cell, grid: Sequence[Sequence[int]], ordered: Sequence[bool], labels: Mapping[Cell, str | None]
-) -> list[str | None]:
-    """Labels of the nearest known cells: the corners of the smallest box of known ones that holds the cell."""
-    at = [axis.index(i) for i, axis in zip(cell, grid, strict=True)]
-    for reach in range(1, max(len(axis) for axis in grid) + 1):
-        near = [
-            axis[max(0, j - reach) : j + reach + 1] if has else [axis[j]]
-            for j, axis, has in zip(at, grid, ordered, strict=True)
-        ]
-        found = [labels[other] for other in itertools.product(*near) if other in labels]
-        if found:
-            return found
-    return []
-
-
-def _agree(labels: Sequence[str | None]) -> bool:
-    return bool(labels) and None not in labels and len(set(labels)) == 1
-
-
-def _neighbours(cell: Cell, shape: Sequence[int], ordered: Sequence[bool]) -> Iterator[Cell]:
-    """Cells one step away, corners too; along axes with an order."""
-    ways = [(-1, 0, 1) if has else (0,) for has in ordered]
-    for step in itertools.product(*ways):
-        other = tuple(i + d for i, d in zip(cell, step, strict=True))
-        if any(step) and all(0 <= i < length for i, length in zip(other, shape, strict=True)):
-            yield other
+def _differ(one: str | None, other: str | None) -> bool:
+    return one is None or one != other
 
 
 def _along_the_border(shape: Sequence[int], ordered: Sequence[bool], labels: Mapping[Cell, str | None]) -> set[Cell]:
-    """Cells that were taken for granted next to a known one of another label."""
+    """The unknown ones of neighbours whose labels, known or guessed, differ.
+
+    Those beside a known cell first; where both are guessed one of the two, because what it turns out to
+    be may move the border away from the other.
+    """
     guess = filled(shape, ordered, labels)
-    return {
-        cell
-        for cell in guess
-        if cell not in labels
-        and any(other in labels and labels[other] != guess[cell] for other in _neighbours(cell, shape, ordered))
-    }
+    unknown: list[tuple[Cell, Cell]] = []
+    beside: set[Cell] = set()
+    for cell in itertools.product(*map(range, shape)):
+        for other in _next(cell, shape, ordered):
+            if _differ(guess[cell], guess[other]):
+                pair = [one for one in (cell, other) if one not in labels]
+                if len(pair) == 1:
+                    beside.update(pair)
+                elif pair:
+                    unknown.append((cell, other))
+    if beside:
+        return beside
+    chosen: set[Cell] = set()
+    for cell, other in unknown:
+        if other not in chosen:
+            chosen.add(cell)
+    return chosen
+
+
+def _next(cell: Cell, shape: Sequence[int], ordered: Sequence[bool]) -> Iterator[Cell]:
+    """The following cell along each axis that has an order."""
+    for axis, has in enumerate(ordered):
+        if has and cell[axis] + 1 < shape[axis]:
+            yield (*cell[:axis], cell[axis] + 1, *cell[axis + 1 :])
 
 
 def _nearest_corner(
