@@ -79,7 +79,7 @@ def test_ray_finds_the_same_to_the_bit_though_a_worker_is_killed(whole, tmp_path
     ray = pytest.importorskip("ray")
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
-        longer = small_mlp(budget=1500, clock={"looks_per_decade": 5})
+        longer = small_mlp(budget=4000, clock={"looks_per_decade": 5})
         killed = []
 
         def kill_one(folder, stopping, address=None):
@@ -87,14 +87,20 @@ def test_ray_finds_the_same_to_the_bit_though_a_worker_is_killed(whole, tmp_path
 
             from grokscope.sweeps.engines import on_ray
 
+            def at_work(run):
+                path = folder.folder(run).path
+                return (path / "trace.sqlite").exists() and not folder.finished(run)
+
+            def begun_again():
+                return max(attempts(folder.folder(run)) for run in folder.planned()) > 1
+
             def killer():
                 deadline = time.monotonic() + 60
-                while time.monotonic() < deadline and not killed:
-                    for process in _ray_workers():
-                        if any((folder.folder(run).path / "trace.sqlite").exists() for run in folder.planned()):
-                            os.kill(process, signal.SIGKILL)
-                            killed.append(process)
-                            return
+                while time.monotonic() < deadline and not begun_again() and not done(folder):
+                    if any(map(at_work, folder.planned())) and (workers := _ray_workers()):
+                        os.kill(workers[0], signal.SIGKILL)
+                        killed.append(workers[0])
+                        time.sleep(1.5)  # until its task is tried again; one between two batches was killed in vain
                     time.sleep(0.02)
 
             watcher = threading.Thread(target=killer)
