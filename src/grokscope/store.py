@@ -134,20 +134,15 @@ class Store:
                 yield RunFolder(path)
 
 
-class RunFolder:
-    """One run on disk. Reading never locks; writing goes through :meth:`writer`."""
+class Folder:
+    """A folder with a ``meta.json`` and one process at a time that may write it; reading never locks."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.name
 
-    def recipe(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """The experiment and the members' overrides, as plain data."""
-        data = load_yaml((self.path / "experiment.yaml").read_text(encoding="utf-8"), f"{self.name}/experiment.yaml")
-        return data["experiment"], data["members"]
-
     def meta(self) -> dict[str, Any]:
-        """What ``meta.json`` says; ``status`` is 'crashed' where a running writer is gone."""
+        """What ``meta.json`` says; ``status`` is 'crashed' where who wrote it is gone."""
         try:
             meta: dict[str, Any] = json.loads((self.path / "meta.json").read_text(encoding="utf-8"))
         except (OSError, json.JSONDecodeError):
@@ -167,7 +162,7 @@ class RunFolder:
         return meta
 
     def busy(self) -> bool:
-        """Whether a process is writing this run now."""
+        """Whether a process is writing here now."""
         lock = FileLock(self.path / ".lock")
         try:
             lock.acquire(blocking=False)
@@ -179,25 +174,44 @@ class RunFolder:
         return False
 
     @contextmanager
+    def locked(self, refusal: str) -> Iterator[None]:
+        """Be the one that writes.
+
+        Raises:
+            BadInput: another process does; with this text.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=1)  # a reader asking busy() holds it for microseconds
+        except Timeout:
+            raise BadInput(refusal) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+class RunFolder(Folder):
+    """One run on disk. Reading never locks; writing goes through :meth:`writer`."""
+
+    def recipe(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The experiment and the members' overrides, as plain data."""
+        data = load_yaml((self.path / "experiment.yaml").read_text(encoding="utf-8"), f"{self.name}/experiment.yaml")
+        return data["experiment"], data["members"]
+
+    @contextmanager
     def writer(self) -> Iterator["Writer"]:
         """The one writer of this run.
 
         Raises:
             BadInput: another process is writing it, or the database is of a newer schema.
         """
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=1)  # a reader asking busy() holds it for microseconds
-        except Timeout:
-            raise BadInput(f"run {self.name} is being written by another process; wait for it or stop it.") from None
-        try:
+        with self.locked(f"run {self.name} is being written by another process; wait for it or stop it."):
             writer = Writer(self)
             try:
                 yield writer
             finally:
                 writer.close()
-        finally:
-            lock.release()
 
     def trace(self) -> Trace:
         """The whole trace, as far as it was written.

@@ -18,12 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from grokscope.errors import BadInput, nearest
 from grokscope.record import Record
 from grokscope.spec import build, dump_yaml, load_yaml
-from grokscope.store import RunFolder, Store
+from grokscope.store import Folder, RunFolder, Store
 from grokscope.sweeps.grid import Batch, Cell, Sweep
 from grokscope.sweeps.results import Row, row_of
 
@@ -31,12 +29,11 @@ ATTEMPTS = 3
 """So often a batch may kill its worker before it is given up."""
 
 
-class SweepFolder:
+class SweepFolder(Folder):
     """One diagram on disk."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.name = path.name
+        super().__init__(path)
         self.runs = Store(path / "runs")
 
     @classmethod
@@ -81,22 +78,6 @@ class SweepFolder:
         text = (self.path / "sweep.yaml").read_text(encoding="utf-8")
         return build(Sweep, load_yaml(text, f"{self.name}/sweep.yaml"))
 
-    def meta(self) -> dict[str, Any]:
-        """What ``meta.json`` says; ``status`` is 'crashed' where the driver is gone."""
-        try:
-            meta: dict[str, Any] = json.loads((self.path / "meta.json").read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError):
-            return {"status": "crashed"}
-        if meta.get("status") == "running" and not self.busy():
-            meta["status"] = "crashed"
-        return meta
-
-    def write_meta(self, **changes: Any) -> None:
-        """Merge changes into ``meta.json``, atomically."""
-        path = self.path / "meta.json"
-        old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        _write(path, old | changes | {"updated": datetime.now(UTC).isoformat(timespec="seconds")})
-
     @contextmanager
     def driving(self) -> Iterator[None]:
         """The one driver of this sweep.
@@ -104,27 +85,8 @@ class SweepFolder:
         Raises:
             BadInput: another process drives it.
         """
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=1)
-        except Timeout:
-            raise BadInput(f"sweep {self.name} is being run by another process; wait for it or stop it.") from None
-        try:
+        with self.locked(f"sweep {self.name} is being run by another process; wait for it or stop it."):
             yield
-        finally:
-            lock.release()
-
-    def busy(self) -> bool:
-        """Whether a process drives it now."""
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            return True
-        except OSError:
-            return False  # read-only store
-        lock.release()
-        return False
 
     # Rounds and batches.
 
