@@ -11,6 +11,8 @@ from grokscope.measures import Fit, Measure, Norms, OInformation
 from grokscope.models import MLP
 from grokscope.optim import AdamW
 from grokscope.papers.base import Claim, Control, Lab, Observation, Paper, Range, Study
+from grokscope.papers.drawing import ACCENT, FOURTH, SECOND, THIRD, columns, label_corner, lines, over_steps
+from grokscope.papers.series import curve, kept, short
 from grokscope.tasks import ModularArithmetic
 from grokscope.trace import Trace
 
@@ -72,12 +74,12 @@ def observe(lab: Lab) -> Observation:
         members.append(seen | {"end": end, "last": event.last_step})
         steps, synergy = _synergy(run.trace, member)
         at, loss = run.trace.series("test/loss", member)
-        thin = np.unique(np.linspace(0, max(len(steps) - 1, 0), min(POINTS, len(steps))).astype(int))
+        thin = kept(len(steps), POINTS, down=True)
         curves.append(
             {
                 "steps": [int(s) for s in steps[thin]],
-                "synergy": [round(float(v), 3) for v in synergy[thin]],
-                "loss": [float(f"{v:.3g}") for v in np.interp(steps[thin], at, loss)],
+                "synergy": short(synergy[thin], ".3f"),
+                "loss": short(np.interp(steps[thin], at, loss), ".3g"),
             }
         )
     rises = [_rise(run.trace, run.trace, member, event.t_train) for member, event in enumerate(events[:2])]
@@ -93,9 +95,8 @@ def observe(lab: Lab) -> Observation:
 
 def _synergy(trace: Trace, member: int) -> tuple[np.ndarray, np.ndarray]:
     """Steps and −Ω of the most synergistic multiplet, nats."""
-    steps, values = trace.series("information/synergy", member)
-    known = np.isfinite(values)
-    return steps[known], -values[known]
+    steps, values = curve(trace, "information/synergy", member)
+    return steps, -values
 
 
 def peak(values: np.ndarray) -> float:
@@ -183,18 +184,16 @@ def _larger(values: Sequence[float | None]) -> float | None:
 
 def draw(figure: "Figure", seen: Mapping[str, Sequence[Observation]]) -> None:
     """Synergy and test loss over time by decay, and the early numbers of all runs."""
-    colours = ("#3a76d2", "#0b8f8c", "#e0a03a", "#c4552d")
+    colours = (ACCENT, THIRD, FOURTH, SECOND)
     synergy, loss, early, base = figure.subplots(1, 4)
     seeds = seen["decays"]
-    for k, (decay, colour) in enumerate(zip(DECAYS, colours, strict=True)):
-        for one in seeds:
-            curve = one["curves"][k]
-            synergy.plot(curve["steps"], curve["synergy"], color=colour, lw=0.8, alpha=0.5)
-            loss.plot(curve["steps"], curve["loss"], color=colour, lw=0.8, alpha=0.5)
-        loss.text(0.03, 0.97 - 0.08 * k, f"wd {decay:g}", color=colour, transform=loss.transAxes, va="top", fontsize=8)
-    for axes, label in ((synergy, "synergy, −lowest Ω (nats)"), (loss, "test loss (nats)")):
-        axes.set(xscale="symlog", xlabel="step", ylabel=label, title=f"n = {len(seeds)} seeds")
-        axes.set_xlim(left=1)
+    words = [(f"decay {decay:g}", colour) for decay, colour in zip(DECAYS, colours, strict=True)]
+    for axes, key, about in ((synergy, "synergy", "synergy, −lowest Ω (nats)"), (loss, "loss", "test loss (nats)")):
+        for k, colour in enumerate(colours):
+            runs = [one["curves"][k] for one in seeds]
+            lines(axes, [columns(run["steps"], run[key]) for run in runs], colour, width=1.6)
+        over_steps(axes, about, f"n = {len(seeds)} seeds", left=1)
+    label_corner(loss, words)
     generator = np.random.default_rng(0)
     for axes, score, sign, label in (
         (early, "peak", 1.0, "early peak of synergy (nats)"),
@@ -207,7 +206,7 @@ def draw(figure: "Figure", seen: Mapping[str, Sequence[Observation]]) -> None:
         value = classified(seeds, score, sign)
         axes.set(xlim=(-0.5, 1.5), ylabel=label, title="AUC undefined" if value is None else f"AUC {value:.2f}")
         axes.set_xticks([0, 1], ["no grokking", "grokking"])
-    for axes in (synergy, loss, early, base):
+    for axes in (early, base):
         axes.title.set_fontsize(9)
 
 

@@ -3,15 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from grokscope.clock import Clock
 from grokscope.experiment import Experiment
 from grokscope.measures import DescriptionLength, Fit
 from grokscope.models import Transformer
 from grokscope.optim import AdamW
-from grokscope.papers.base import Claim, Control, Lab, Observation, Paper, Range, Study, Trained
+from grokscope.papers.base import Claim, Control, Lab, Observation, Paper, Range, Study
+from grokscope.papers.drawing import TEST, TRAIN, label_corner, label_line, lines, mark, over_steps, points
+from grokscope.papers.series import Curve, curve, over, pairs
 from grokscope.tasks import ModularArithmetic
 
 if TYPE_CHECKING:
@@ -63,10 +62,12 @@ def dynamics(lab: Lab) -> Observation:
         "random_t_train": runs["random"].phases()[0].events.t_train,
         "plain_test": runs["plain"].trace.last(0).get("test/accuracy"),
         "random_test": runs["random"].trace.last(0).get("test/accuracy"),
-        "accuracy": _accuracy(runs["decay"]),
+        "accuracy": {
+            name: pairs(runs["decay"].trace.series(f"{name}/accuracy", 0), 80, ".4f") for name in ("train", "test")
+        },
     }
     for name, run in runs.items():
-        steps, values = _sizes(run)
+        steps, values = curve(run.trace, KEY)
         found[f"{name}_curve"] = [[float(s), float(v)] for s, v in zip(steps, values, strict=True)]
         if not len(values):
             found |= dict.fromkeys(f"{name}_{word}" for word in ("first", "peak", "peak_step", "final", "left"))
@@ -81,11 +82,11 @@ def dynamics(lab: Lab) -> Observation:
         }
     found["peak_position"] = None
     if events.delay is not None and events.delay > 0:
-        found["peak_position"] = _position(_sizes(runs["decay"]), events.t_train, events.delay)
+        found["peak_position"] = _position(curve(runs["decay"].trace, KEY), events.t_train, events.delay)
     return found
 
 
-def _position(sizes: tuple[NDArray[np.int64], NDArray[np.float64]], t_train: int | None, delay: int) -> float | None:
+def _position(sizes: Curve, t_train: int | None, delay: int) -> float | None:
     """Where the largest file lies from t_train (0) to t_test (1); 0 too if t_train is before the next look."""
     steps, values = sizes
     if t_train is None or not len(steps):
@@ -93,25 +94,6 @@ def _position(sizes: tuple[NDArray[np.int64], NDArray[np.float64]], t_train: int
     top = int(values.argmax())
     after = int(steps[min(top + 1, len(steps) - 1)])
     return 0.0 if steps[top] < t_train <= after else float((steps[top] - t_train) / delay)
-
-
-def _sizes(run: Trained) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    steps, values = run.trace.series(KEY, 0)
-    known = np.isfinite(values)
-    return steps[known], values[known]
-
-
-def _accuracy(run: Trained) -> dict[str, list[list[float]]]:
-    found = {}
-    for name in ("train", "test"):
-        steps, values = run.trace.series(f"{name}/accuracy", 0)
-        chosen = np.unique(np.linspace(0, len(steps) - 1, 80).round().astype(int))
-        found[name] = [[float(steps[i]), round(float(values[i]), 4)] for i in chosen]
-    return found
-
-
-def _over(number: float | None, by: float | None) -> float | None:
-    return None if number is None or not by else number / by
 
 
 DYNAMICS = Study(
@@ -134,14 +116,14 @@ CLAIMS = (
         paper="a rise",
         study="dynamics",
         quantity="size of the file at its largest over that before training",
-        each=lambda o: _over(o["decay_peak"], o["decay_first"]),
+        each=lambda o: over(o["decay_peak"], o["decay_first"]),
         accepts=Range(2.0, None),
         ours="twice; before training weights of zeros alone are within one nat and the file is nearly empty",
         control=Control(
             statement="The file of weights that stay where they are does not grow.",
             study="dynamics",
             quantity="the same ratio at a learning rate of 1e-12",
-            each=lambda o: _over(o["still_peak"], o["still_first"]),
+            each=lambda o: over(o["still_peak"], o["still_first"]),
             accepts=Range(None, 1.1),
             ours="a tenth",
         ),
@@ -179,7 +161,7 @@ CLAIMS = (
             statement="On random labels, where the same weight decay brings no generalisation, it stays larger.",
             study="dynamics",
             quantity="last size on random labels over last size on true ones",
-            each=lambda o: _over(o["random_final"], o["decay_final"]),
+            each=lambda o: over(o["random_final"], o["decay_final"]),
             accepts=Range(1.5, None),
             ours="half as large again; weight decay alone takes away a part on random labels too",
         ),
@@ -214,35 +196,17 @@ def draw(figure: "Figure", seen: Mapping[str, Sequence[Observation]]) -> None:
     """Accuracies of the run with weight decay, and the file sizes of three runs."""
     runs = seen["dynamics"]
     accuracy, sizes = figure.subplots(1, 2, width_ratios=(1, 1.4))
-    for name, colour in (("train", "#9a9ea8"), ("test", "#15171c")):
-        for i, o in enumerate(runs):
-            line = _line(o["accuracy"][name])
-            accuracy.plot(line[:, 0], line[:, 1], color=colour, alpha=1 if i == 0 else 0.25, lw=2 if i == 0 else 0.8)
-        line = _line(runs[0]["accuracy"][name])
-        at = int(np.abs(line[:, 1] - 0.5).argmin())
-        left = name == "train"
-        accuracy.annotate(name, tuple(line[at]), xytext=(-8 if left else 8, -6), textcoords="offset points",
-                          ha="right" if left else "left", color=colour, fontsize=8)  # fmt: skip
-    accuracy.set(xscale="symlog", xlabel="step", ylabel="accuracy", ylim=(-0.03, 1.05))
-    accuracy.set_title(f"a + b mod {runs[0]['p']}, weight decay 1, n = {len(runs)}", fontsize=9)
-    for row, (name, colour) in enumerate(COLOURS.items()):
-        for i, o in enumerate(runs):
-            line = _line(o[f"{name}_curve"])
-            sizes.plot(
-                line[:, 0], line[:, 1] / 1000, color=colour, alpha=1 if i == 0 else 0.25, lw=2 if i == 0 else 0.8
-            )
-        sizes.annotate(WORDS[name], (0.03, 0.93 - 0.09 * row), xycoords="axes fraction", color=colour, fontsize=8)
-    for step in (runs[0]["t_train"], runs[0]["t_test"]):
-        if step is not None:
-            sizes.axvline(step, color="#5d626e", lw=0.7, ls=":")
-    sizes.set(xscale="symlog", xlim=(0, None), xlabel="step", ylabel="compressed weights (kB)")
-    sizes.set_title("shortest file within one nat", fontsize=9)
-    for axes in (accuracy, sizes):
-        axes.spines[["top", "right"]].set_visible(False)
-
-
-def _line(points: Any) -> NDArray[np.float64]:
-    return np.array(points, dtype=float).reshape(-1, 2)
+    for name, colour in (("train", TRAIN), ("test", TEST)):
+        line = lines(accuracy, [o["accuracy"][name] for o in runs], colour, strong=0)
+        label_line(accuracy, line, name, colour, height=0.8, side="left" if name == "train" else "right")
+    over_steps(accuracy, "accuracy", f"a + b mod {runs[0]['p']}, weight decay 1, n = {len(runs)}", left=0)
+    accuracy.set_ylim(-0.03, 1.05)
+    for name, colour in COLOURS.items():
+        lines(sizes, [points(o[f"{name}_curve"]) / (1, 1000) for o in runs], colour, strong=0)
+    for event in ("t_train", "t_test"):
+        mark(sizes, [runs[0][event]])
+    over_steps(sizes, "compressed weights (kB)", "shortest file within one nat", left=0)
+    label_corner(sizes, [(WORDS[name], colour) for name, colour in COLOURS.items()])
 
 
 PAPER = Paper(

@@ -1,7 +1,7 @@
 """Gromov 2023, "Grokking modular arithmetic"."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from grokscope.models import MLP, Network
 from grokscope.objectives import MSE
 from grokscope.optim import SGD
 from grokscope.papers.base import Claim, Control, Lab, Observation, Paper, Range, Study, Trained
+from grokscope.papers.drawing import ACCENT, SECOND, SOFT, TEST, TRAIN, columns, label_line, lines
+from grokscope.papers.series import at, last, over, pairs
 from grokscope.tasks import ModularArithmetic
 from grokscope.theory.analytic import analytic_network, table_accuracy, waves
 
@@ -89,13 +91,13 @@ def descent(lab: Lab) -> Observation:
         "first_cosine": _at(true, "neurons/phase_alignment", 0),
         "random_cosine": float(np.cos(of_random).mean()),
         "random_phases": np.histogram(of_random, bins=24, range=(-np.pi, np.pi))[0].tolist(),
-        "ipr_ratio": _over(_at(true, "neurons/input_ipr", events.t_train), _at(true, "neurons/input_ipr", 0)),
-        "random_ipr_ratio": _over(ipr[1], ipr[0]),
+        "ipr_ratio": over(_at(true, "neurons/input_ipr", events.t_train), _at(true, "neurons/input_ipr", 0)),
+        "random_ipr_ratio": over(ipr[1], ipr[0]),
         "acceleration": _acceleration(true, *rise),
-        "norm_ratio": _over(_last(true, "norm/weights"), _at(true, "norm/weights", 0)),
-        "decay_norm_ratio": _over(_last(true, "norm/weights", 1), _at(true, "norm/weights", 0, 1)),
+        "norm_ratio": over(_last(true, "norm/weights"), _at(true, "norm/weights", 0)),
+        "decay_norm_ratio": over(_last(true, "norm/weights", 1), _at(true, "norm/weights", 0, 1)),
         "curves": {
-            name: _curve(true, key)
+            name: pairs(true.trace.series(key, 0), POINTS, ".5f")
             for name, key in {
                 "train": "train/accuracy",
                 "test": "test/accuracy",
@@ -136,20 +138,11 @@ def _first(steps: np.ndarray, values: np.ndarray, bound: float, after: int | Non
 
 
 def _at(run: Trained, key: str, step: int | None, member: int = 0) -> float | None:
-    steps, values = run.trace.series(key, member)
-    if step is None or not len(steps) or step > steps[-1]:
-        return None
-    value = float(values[int(np.searchsorted(steps, step))])
-    return value if np.isfinite(value) else None
+    return at(run.trace.series(key, member), step, "after")
 
 
 def _last(run: Trained, key: str, member: int = 0) -> float | None:
-    steps, _ = run.trace.series(key, member)
-    return _at(run, key, int(steps[-1]), member) if len(steps) else None
-
-
-def _over(number: float | None, by: float | None) -> float | None:
-    return None if number is None or not by else number / by
+    return last(run.trace.series(key, member))
 
 
 def _slope(run: Trained, start: int | None, end: int | None) -> float | None:
@@ -162,15 +155,7 @@ def _slope(run: Trained, start: int | None, end: int | None) -> float | None:
 
 def _acceleration(run: Trained, start: int | None, end: int | None) -> float | None:
     """Its slope while test accuracy goes from 0.1 to 0.9 over its slope from the start until then."""
-    return _over(_slope(run, start, end), _slope(run, 0, start))
-
-
-def _curve(run: Trained, key: str) -> list[list[float]]:
-    steps, values = run.trace.series(key, 0)
-    if not len(steps):
-        return []
-    chosen = np.unique(np.linspace(0, len(steps) - 1, POINTS).round().astype(int))
-    return [[float(steps[i]), round(float(values[i]), 5)] for i in chosen]
+    return over(_slope(run, start, end), _slope(run, 0, start))
 
 
 CLOSED_FORM = Study(
@@ -336,43 +321,25 @@ def draw(figure: "Figure", seen: Mapping[str, Sequence[Observation]]) -> None:
     """Accuracy of the closed form, accuracy and IPR while training, and the phases at the end."""
     closed, trained = seen["closed-form"], seen["descent"]
     width, curves, phases = figure.subplots(1, 3)
-    for name, colour, word in (("aligned", "#15171c", "φ¹ + φ² = φ³"), ("broken", "#c4552d", "independent phases")):
-        values = np.array([o[name] for o in closed])
-        for row in values:
-            width.plot(closed[0]["widths"], row, color=colour, alpha=0.25, lw=0.8)
-        middle = np.median(values, axis=0)
-        width.plot(closed[0]["widths"], middle, color=colour, lw=2)
-        width.annotate(word, (closed[0]["widths"][-1], middle[-1]), xytext=(0, 6 if name == "broken" else -14),
-                       textcoords="offset points", ha="right", color=colour, fontsize=8)  # fmt: skip
+    for name, colour, word, up in (("aligned", TEST, "φ¹ + φ² = φ³", -8), ("broken", SECOND, "independent phases", 9)):
+        line = lines(width, [columns(o["widths"], o[name]) for o in closed], colour)
+        label_line(width, line[-1:], word, colour, height=line[-1, 1], side="left", up=up)
     width.set(xscale="log", xlabel="neurons N", ylabel="accuracy on all pairs", ylim=(-0.03, 1.05))
     width.set_title(f"closed form, p = {closed[0]['p']}, n = {len(closed)}", fontsize=9)
-    for name, colour, word in (("train", "#9a9ea8", "train"), ("test", "#15171c", "test"), ("ipr", "#3a76d2", "IPR")):
-        for i, o in enumerate(trained):
-            line = _line(o["curves"][name])
-            curves.plot(line[:, 0], line[:, 1], color=colour, alpha=1 if i == 0 else 0.25, lw=2 if i == 0 else 0.8)
-        first = _line(trained[0]["curves"][name])
-        at = int(np.abs(first[:, 1] - {"train": 0.45, "test": 0.6, "ipr": 9.0}[name]).argmin())
-        right = name == "test"
-        curves.annotate(word, tuple(first[at]), xytext=(4 if right else -4, 4 if name == "ipr" else 0), fontsize=8,
-                        textcoords="offset points", ha="left" if right else "right", color=colour)  # fmt: skip
+    for name, colour, height in (("train", TRAIN, 0.45), ("test", TEST, 0.85)):
+        line = lines(curves, [o["curves"][name] for o in trained], colour, strong=0)
+        label_line(curves, line, name, colour, height=height, side="left")
+    line = lines(curves, [o["curves"]["ipr"] for o in trained], ACCENT, strong=0)
+    label_line(curves, line[-1:], "IPR", ACCENT, height=line[-1, 1], side="left", up=9)
     curves.set(xlabel="step", ylabel="accuracy, IPR (1)", ylim=(-0.03, 1.05))
     curves.set_title(f"no regularisation, p = {trained[0]['p']}, n = {len(trained)}", fontsize=9)
-    counts = np.array([o["phases"] for o in trained], dtype=float)
-    shares = counts / counts.sum(1, keepdims=True).clip(1)
     centres = (np.arange(24) + 0.5) / 24 * 2 * np.pi - np.pi
-    for row in shares:
-        phases.step(centres, row, where="mid", color="#3a76d2", alpha=0.25, lw=0.8)
-    phases.step(centres, np.median(shares, axis=0), where="mid", color="#3a76d2", lw=2)
-    phases.axhline(1 / 24, color="#5d626e", lw=0.8, ls=":")
-    phases.annotate("even", (-np.pi, 1 / 24), xytext=(0, 3), textcoords="offset points", color="#5d626e", fontsize=8)
+    shares = [columns(centres, np.array(o["phases"]) / max(sum(o["phases"]), 1)) for o in trained]
+    lines(phases, shares, ACCENT, drawstyle="steps-mid")
+    phases.axhline(1 / 24, color=SOFT, lw=0.8, ls=":")
+    label_line(phases, [[-np.pi, 1 / 24]], "even", SOFT, height=0, up=7)
     phases.set(xlabel="φ³ − φ¹ − φ² (rad)", ylabel="share of neurons")
     phases.set_title(f"phases at the end, n = {len(trained)}", fontsize=9)
-    for axes in (width, curves, phases):
-        axes.spines[["top", "right"]].set_visible(False)
-
-
-def _line(points: Any) -> np.ndarray:
-    return np.array(points, dtype=float).reshape(-1, 2)
 
 
 PAPER = Paper(

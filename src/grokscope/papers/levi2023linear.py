@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from grokscope.papers.base import Claim, Control, Lab, Observation, Paper, Range, Study
+from grokscope.papers.drawing import ACCENT, SECOND, TEST, TRAIN, columns, label_corner, label_line, lines
+from grokscope.papers.series import minus, short
 from grokscope.theory import linear
 
 if TYPE_CHECKING:
@@ -27,16 +29,12 @@ STRONG_DECAY = 0.02
 
 def _delay(times: tuple[float | None, float | None]) -> float | None:
     train, test = times
-    return None if train is None or test is None else test - train
+    return minus(test, train)
 
 
 def _solved(lab: Lab, ratio: float, *, white: bool = False) -> linear.Solved:
     generator = lab.generator(f"rows {ratio} {'white' if white else 'normal'}")
     return linear.solve(linear.sample(lab.steps(lab.size["inputs"]), ratio, generator, white=white))
-
-
-def _thin(values: torch.Tensor) -> list[float]:
-    return [float(f"{value:.5g}") for value in values.tolist()]
 
 
 def _averaged(solved: linear.Solved, pairs: int, generator: torch.Generator) -> linear.Spectrum:
@@ -71,7 +69,7 @@ def observe_delay(lab: Lab) -> Observation:
         if ratio == RATIOS[-1]:
             times = torch.logspace(-2, 3, 100, dtype=torch.float64)
             both = linear.losses(solved.spectrum, times, lr=LR)
-            curves = {"times": _thin(times), "train_loss": _thin(both[0]), "test_loss": _thin(both[1])}
+            curves = {"times": short(times), "train_loss": short(both[0]), "test_loss": short(both[1])}
     white = linear.crossing_times(_solved(lab, RATIOS[-1], white=True).spectrum, THRESHOLD, lr=LR)
     beyond = linear.crossing_times(_solved(lab, BEYOND).spectrum, THRESHOLD, lr=LR)
     return {
@@ -108,9 +106,9 @@ def observe_artefact(lab: Lab) -> Observation:
     rise = counted[times > event * 0.95].max() - counted[0]
     return {
         "event": event,
-        "share": _thin(times / event),
-        "loss": _thin(test_loss),
-        "counted": _thin(counted),
+        "share": short(times / event),
+        "loss": short(test_loss),
+        "counted": short(counted),
         "error": float((counted - linear.accuracy(test_loss, THRESHOLD)).abs().max()),
         "train_error": float((counted - linear.accuracy(train_loss, THRESHOLD)).abs().max()),
         "rise": float(rise),
@@ -340,36 +338,32 @@ def draw(figure: "Figure", seen: Mapping[str, Sequence[Observation]]) -> None:
     """Losses and accuracies at λ = 0.9; Δt against λ; counted accuracy against the loss."""
     left, middle, right = figure.subplots(1, 3)
     delays, artefacts = seen["delay"], seen["artefact"]
-    for colour, key, name, y in (("#9a9ea8", "train_loss", "train", 0.72), ("#15171c", "test_loss", "test", 0.72)):
-        for one in delays:
-            curves = one["curves"]
-            loss = torch.tensor(curves[key], dtype=torch.float64)
-            left.plot(curves["times"], linear.accuracy(loss, THRESHOLD), color=colour, lw=1, alpha=0.5)
-            left.plot(curves["times"], loss.clamp_max(1.2), color=colour, lw=1, ls=":", alpha=0.5)
-        left.text(0.54 if name == "train" else 0.79, y, name, color=colour, transform=left.transAxes, ha="right")
+    for colour, name in ((TRAIN, "train"), (TEST, "test")):
+        curves = [(o["curves"]["times"], torch.tensor(o["curves"][f"{name}_loss"]).double()) for o in delays]
+        lines(left, [columns(times, loss.clamp_max(1.2)) for times, loss in curves], colour, ls=":", width=1.2)
+        line = lines(left, [columns(times, linear.accuracy(loss, THRESHOLD)) for times, loss in curves], colour)
+        label_line(left, line, name, colour, height=0.75, side="left")
     left.set(xscale="log", ylim=(0, 1.1), xlabel="time η₀t", ylabel="accuracy (loss dotted)")
     left.set_title(f"λ = 0.9, n = {len(delays)}", fontsize=9)
 
     fine = [0.2 + 0.73 * i / 40 for i in range(41)]
-    middle.plot(fine, [linear.grokking_time(r, THRESHOLD) for r in fine], color="#3a76d2")
-    middle.plot(fine, [linear.grokking_time_closed(r) for r in fine], color="#c4552d", ls="--")
-    middle.text(0.06, 0.90, "eq. 12", color="#c4552d", transform=middle.transAxes)
-    middle.text(0.06, 0.82, "Marchenko-Pastur", color="#3a76d2", transform=middle.transAxes)
-    middle.text(0.06, 0.74, "measured (faint: one pair)", color="#15171c", transform=middle.transAxes)
+    middle.plot(fine, [linear.grokking_time(r, THRESHOLD) for r in fine], color=ACCENT)
+    middle.plot(fine, [linear.grokking_time_closed(r) for r in fine], color=SECOND, ls="--")
+    words = (("eq. 12", SECOND), ("Marchenko-Pastur", ACCENT), ("measured (faint: one pair)", TEST))
+    label_corner(middle, words)
     for one in delays:
         points: list[dict[str, Any]] = [row for row in one["rows"] if row["delay"] is not None]
-        middle.plot([p["ratio"] for p in points], [p["delay"] for p in points], "o", color="#15171c", ms=3)
-        middle.plot([p["ratio"] for p in points], [p["single"] for p in points], "o", color="#15171c", ms=3, alpha=0.2)
+        middle.plot([p["ratio"] for p in points], [p["delay"] for p in points], "o", color=TEST, ms=3)
+        middle.plot([p["ratio"] for p in points], [p["single"] for p in points], "o", color=TEST, ms=3, alpha=0.2)
     middle.set(yscale="log", xlabel="λ = inputs / rows", ylabel="delay η₀Δt")
     middle.set_title("delay at ε = 10⁻³", fontsize=9)
 
     losses = torch.logspace(-4.5, 0, 80, dtype=torch.float64)
-    right.plot(losses, linear.accuracy(losses, THRESHOLD), color="#3a76d2")
+    right.plot(losses, linear.accuracy(losses, THRESHOLD), color=ACCENT)
     for one in artefacts:
         if one["counted"] is not None:
-            right.plot(one["loss"], one["counted"], ".", color="#15171c", ms=3, alpha=0.5)
-    right.text(0.06, 0.62, "Erf(√(ε/2L))", color="#3a76d2", transform=right.transAxes)
-    right.text(0.06, 0.54, "counted", color="#15171c", transform=right.transAxes)
+            right.plot(one["loss"], one["counted"], ".", color=TEST, ms=3, alpha=0.5)
+    label_corner(right, [("Erf(√(ε/2L))", ACCENT), ("counted", TEST)])
     right.set(xscale="log", xlabel="test loss L", ylabel="accuracy on fresh rows")
     right.invert_xaxis()
     right.set_title("accuracy is a function of the loss", fontsize=9)

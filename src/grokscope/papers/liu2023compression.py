@@ -15,11 +15,14 @@ from grokscope.models import MLP
 from grokscope.models.mlp import MLPNetwork
 from grokscope.optim import AdamW
 from grokscope.papers.base import Claim, Control, Lab, Observation, Paper, Range, Study
+from grokscope.papers.drawing import ACCENT, SECOND, SOFT, columns, label_corner, label_ends, lines, over_steps
+from grokscope.papers.series import kept, short
 from grokscope.sources import Source
 from grokscope.tasks import BitwiseXor, ModularArithmetic
 from grokscope.trace import Quantity
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -108,12 +111,10 @@ def _observe(lab: Lab, experiment: Experiment, task: Mapping[str, Any], stop: bo
     if events.t_train is not None:
         after = curves["decayed"][curves["decayed"][:, 0] >= events.t_train]
         found |= {"rebound": rebound(after[:, 1]), "norm_rebound": rebound(after[:, 3])}
-    thin = {arm: c[np.unique(np.linspace(0, len(c) - 1, POINTS).astype(int))] for arm, c in curves.items() if len(c)}
+    thin = {arm: c[kept(len(c), POINTS, down=True)] for arm, c in curves.items() if len(c)}
     names = ("steps", "lmn", "embeddings", "norm", "loss")
     return found | {
-        f"{arm}_{name}": [float(f"{v:.4g}") for v in rows[:, i]]
-        for arm, rows in thin.items()
-        for i, name in enumerate(names)
+        f"{arm}_{name}": short(rows[:, i], ".4g") for arm, rows in thin.items() for i, name in enumerate(names)
     }
 
 
@@ -164,41 +165,42 @@ def _more_linear(seen: Observation, lmn: str) -> float | None:
 
 def draw(figure: "Figure", seen: Mapping[str, Sequence[Observation]]) -> None:
     """LMN over time, and test loss over LMN and over the norm."""
-    blue, red, grey = "#3a76d2", "#c4552d", "#5d626e"
     time, embeddings, against, xor = figure.subplots(1, 4)
-    ways = ((time, "lmn", "from the first layer's output"), (embeddings, "embeddings", "from the embeddings"))
-    for axes, name, title in ways:
-        for one in seen["addition"]:
-            for arm, colour in (("free", red), ("decayed", blue)):
-                axes.plot(one[f"{arm}_steps"], one[f"{arm}_{name}"], color=colour, lw=0.9, alpha=0.6)
-            if one["t_test"] is not None:
-                axes.axvspan(one["t_train"] or 1, one["t_test"], color=grey, alpha=0.05, lw=0)
-        axes.set(xscale="symlog", xlabel="step", title=f"LMN {title}\na + b, n = {len(seen['addition'])}")
-        axes.set_xlim(left=10)
-    time.set_ylabel("linear mapping number (maps)")
-    time.text(0.03, 0.95, "weight decay", color=blue, transform=time.transAxes, va="top", fontsize=8)
-    time.text(0.03, 0.87, "none", color=red, transform=time.transAxes, va="top", fontsize=8)
+    addition = seen["addition"]
+    for axes, name, title in (
+        (time, "lmn", "LMN from the first layer's output\na + b"),
+        (embeddings, "embeddings", "LMN from the embeddings\na + b"),
+    ):
+        found = {arm: [columns(o[f"{arm}_steps"], o[f"{arm}_{name}"]) for o in addition] for arm in ("free", "decayed")}
+        _shade(axes, addition)
+        free, decayed = lines(axes, found["free"], SECOND), lines(axes, found["decayed"], ACCENT)
+        over_steps(axes, "linear mapping number (maps)", f"{title}, n = {len(addition)}", left=10)
+        label_ends(axes, [(free, "none", SECOND), (decayed, "decay", ACCENT)])
     for one in seen["addition"]:
         if one["t_train"] is None or one["t_test"] is None:
             continue
         inside = [i for i, s in enumerate(one["decayed_steps"]) if one["t_train"] <= s <= one["t_test"]]
         loss = [one["decayed_loss"][i] for i in inside]
-        for name, colour in (("norm", grey), ("lmn", blue)):
+        for name, colour in (("norm", SOFT), ("lmn", ACCENT)):
             x = np.array([one[f"decayed_{name}"][i] for i in inside])
             against.plot((x - x.min()) / max(np.ptp(x), 1e-9), loss, ".-", color=colour, ms=3, lw=0.7, alpha=0.6)
     against.set(
         xlabel="share of its range", ylabel="test loss (nats)", title="between memorisation\nand generalisation"
     )
-    against.text(0.03, 0.95, "LMN", color=blue, transform=against.transAxes, va="top", fontsize=8)
-    against.text(0.03, 0.87, "norm of the weights", color=grey, transform=against.transAxes, va="top", fontsize=8)
-    for one in seen["xor"]:
-        xor.plot(one["decayed_steps"], one["decayed_lmn"], color=blue, lw=0.9, alpha=0.6)
-        if one["t_test"] is not None:
-            xor.axvspan(one["t_train"] or 1, one["t_test"], color=grey, alpha=0.05, lw=0)
-    xor.set(xscale="symlog", xlabel="step", title=f"LMN from the first layer's output\nXOR, n = {len(seen['xor'])}")
-    xor.set_xlim(left=10)
+    label_corner(against, [("LMN", ACCENT), ("norm of the weights", SOFT)])
+    _shade(xor, seen["xor"])
+    lines(xor, [columns(one["decayed_steps"], one["decayed_lmn"]) for one in seen["xor"]], ACCENT)
+    title = f"LMN from the first layer's output\nXOR, n = {len(seen['xor'])}"
+    over_steps(xor, "linear mapping number (maps)", title, left=10)
     for axes in (time, embeddings, against, xor):
         axes.title.set_fontsize(8.5)
+
+
+def _shade(axes: "Axes", seen: Sequence[Observation]) -> None:
+    """From memorisation to generalisation, each seed a little."""
+    for one in seen:
+        if one["t_test"] is not None:
+            axes.axvspan(one["t_train"] or 1, one["t_test"], color=SOFT, alpha=0.15 / len(seen), lw=0)
 
 
 PAPER = Paper(

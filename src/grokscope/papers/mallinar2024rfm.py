@@ -9,11 +9,13 @@ from torch import Tensor
 
 from grokscope.measures.kernel import alignment
 from grokscope.papers.base import Claim, Control, Lab, Observation, Paper, Range, Study
+from grokscope.papers.drawing import ACCENT, SECOND, TEST, THIRD, TRAIN, Floats, columns, label_line, lines
 from grokscope.seeds import Seeds
 from grokscope.tasks import ModularArithmetic
 from grokscope.theory.rfm import Iteration, Kernel, circulant_deviation, iterate, one_hot_pairs, random_circulant
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 LOW, HIGH = 0.1, 0.95  # test accuracy before and after the transition (ours)
@@ -22,11 +24,13 @@ LOW, HIGH = 0.1, 0.95  # test accuracy before and after the transition (ours)
 def machine(lab: Lab) -> Observation:
     """The machine on a + b mod p with two kernels; random labels, random circulant features beside it."""
     p, fraction, bandwidth = lab.size["p"], lab.size["fraction"], lab.size["bandwidth"]
-    count = lab.steps(lab.size["iterations"])
+    wanted = lab.size["iterations"]
+    whole = lab.steps(wanted) == wanted  # else only started: each step after the first takes seconds
+    count, others = (wanted, wanted) if whole else (2, 1)
     rows = _rows(ModularArithmetic(modulus=p, train_fraction=fraction), lab.seed)
     noise = _rows(ModularArithmetic(modulus=p, train_fraction=fraction, labels="random"), lab.seed)
     quadratic = list(iterate(*rows, p, count))
-    random = list(iterate(*noise, p, count))
+    random = list(iterate(*noise, p, others))
     return {
         "p": p,
         "iterations": count,
@@ -34,7 +38,7 @@ def machine(lab: Lab) -> Observation:
         "train_loss": max(step.train_loss for step in quadratic),
         "linear_error": _linear_error(*rows[:2], p),
         **_summary(quadratic, quadratic[-1].features_DD, p),
-        "gaussian": _transition(list(iterate(*rows, p, count, kernel="gaussian", bandwidth=bandwidth))),
+        "gaussian": _transition(list(iterate(*rows, p, others, kernel="gaussian", bandwidth=bandwidth))),
         "random": _summary(random, quadratic[-1].features_DD, p),
         "circulant": _with_features(lab, rows, p, "quadratic", bandwidth, scramble=False),
         "scrambled": _with_features(lab, rows, p, "quadratic", bandwidth, scramble=True),
@@ -220,36 +224,30 @@ def draw(figure: "Figure", seen: Mapping[str, Sequence[Observation]]) -> None:
     found = seen["machine"]
     accuracy, loss, progress = figure.subplots(1, 3)
 
-    def lines(axes: Any, rows: Sequence[Sequence[float]], colour: str, word: str, at: float, dx: int, dy: int) -> None:
-        values = np.array(rows, dtype=float)
-        steps = np.arange(1, values.shape[1] + 1)
-        for row in values:
-            axes.plot(steps, row, color=colour, alpha=0.25, lw=0.8)
-        middle = np.median(values, axis=0)
-        axes.plot(steps, middle, color=colour, lw=2)
-        i = round(at * (len(steps) - 1))
-        side = "right" if dx < 0 else "left"
-        axes.annotate(
-            word, (steps[i], middle[i]), (dx, dy), textcoords="offset points", color=colour, fontsize=8, ha=side
-        )
+    def course(axes: "Axes", key: str, colour: str, *, of: str | None = None) -> Floats:
+        rows = [o[key] if of is None else o[of][key] for o in found]
+        return lines(axes, [columns(range(1, len(row) + 1), row) for row in rows], colour)
 
-    lines(accuracy, [o["accuracy"] for o in found], "#15171c", "test", 0.5, -8, -2)
-    lines(accuracy, [o["gaussian"]["accuracy"] for o in found], "#0b8f8c", "test, Gaussian", 0.95, -4, -20)
-    lines(accuracy, [o["random"]["accuracy"] for o in found], "#c4552d", "random labels", 0.55, 0, 5)
-    accuracy.axhline(1.0, color="#9a9ea8", lw=1)
-    accuracy.annotate("train", (1, 1.0), xytext=(2, -11), textcoords="offset points", color="#9a9ea8", fontsize=8)
+    test, gaussian = course(accuracy, "accuracy", TEST), course(accuracy, "accuracy", THIRD, of="gaussian")
+    label_line(accuracy, test, "test", TEST, height=0.5, side="left", up=4)
+    label_line(accuracy, gaussian, "test, Gaussian", THIRD, height=0.4)
+    random = course(accuracy, "accuracy", SECOND, of="random")
+    label_line(accuracy, random[-1:], "random labels", SECOND, height=0, side="left", up=9)
+    accuracy.axhline(1.0, color=TRAIN, lw=1)
+    label_line(accuracy, [[1, 1]], "train", TRAIN, height=1, up=-8)
     accuracy.set(ylabel="accuracy", ylim=(-0.03, 1.06))
-    lines(loss, [o["loss"] for o in found], "#15171c", "a + b", 0.6, 4, 4)
-    lines(loss, [o["random"]["loss"] for o in found], "#c4552d", "random labels", 0.45, 0, -12)
+    label_line(loss, course(loss, "loss", TEST), "a + b", TEST, height=0.02, up=5)
+    random = course(loss, "loss", SECOND, of="random")
+    label_line(loss, random[-1:], "random labels", SECOND, height=0, side="left", up=8)
     loss.set(ylabel="test loss (squared error)", ylim=(0, None))
-    lines(progress, [o["deviation"] for o in found], "#3a76d2", "circulant deviation", 0.2, 6, 4)
-    lines(progress, [o["alignment"] for o in found], "#15171c", "AGOP alignment", 0.0, 2, -12)
-    lines(progress, [o["random"]["deviation"] for o in found], "#c4552d", "deviation, random labels", 0.4, 0, -13)
+    label_line(progress, course(progress, "deviation", ACCENT)[4:], "circulant deviation", ACCENT, height=0.3)
+    label_line(progress, course(progress, "alignment", TEST)[2:], "AGOP alignment", TEST, height=0.83, up=-9)
+    random = course(progress, "deviation", SECOND, of="random")
+    label_line(progress, random[3:], "deviation, random labels", SECOND, height=random[3, 1], side="right", up=9)
     progress.set(ylabel="circulant deviation, alignment (1)", ylim=(-0.03, 1.15))
     for axes, title in ((accuracy, "accuracy"), (loss, "test loss"), (progress, "progress measures")):
         axes.set_title(f"{title}, p = {found[0]['p']}, n = {len(found)}", fontsize=9)
         axes.set_xlabel("iteration")
-        axes.spines[["top", "right"]].set_visible(False)
 
 
 PAPER = Paper(

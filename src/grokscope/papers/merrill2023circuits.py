@@ -15,13 +15,14 @@ from grokscope.models import Dense, Transformer
 from grokscope.objectives import CrossEntropy, Hinge
 from grokscope.optim import SGD, AdamW
 from grokscope.papers.base import Claim, Control, Lab, Observation, Paper, Range, Study, Trained
+from grokscope.papers.drawing import ACCENT, SECOND, SOFT, TEST, TRAIN, label_corner, label_line, lines, mark
+from grokscope.papers.series import at, kept, over, pairs
 from grokscope.seeds import Seeds
 from grokscope.tasks import ModularArithmetic, SparseParity, Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TRAIN, ACCENT, SECOND, THIRD, SOFT = "#9a9ea8", "#3a76d2", "#c4552d", "#0b8f8c", "#5d626e"
 POINTS = 110
 """Of a curve, at most."""
 RANDOM_SETS = 20
@@ -66,7 +67,7 @@ def observe_parity(lab: Lab) -> Observation:
     steps, shares = runs.trace.series("active/exact_size", 0)
     neurons = np.rint(shares * lab.size["width"])
     size = int(neurons[-1]) if len(neurons) else None
-    at_train = None if t_train is None else _at(steps, neurons, t_train, after=True)
+    at_train = at((steps, neurons), t_train, "after")
     last = runs.trace.last(0)
     norms, norms_0 = (_two_means(runs, member, size) for member in (0, 1))
     seen: dict[str, Any] = {
@@ -86,11 +87,11 @@ def observe_parity(lab: Lab) -> Observation:
         "active_growth": _log_change(norms, 1, t_train, t_test),
         "other_growth": _log_change(norms, 2, t_train, t_test),
         "no_decay_other_growth": _log_change(norms_0, 2, t_train, t_test),
-        "sizes": _thin(steps, neurons),
-        "norms": [_rounded(row) for row in _few(norms)],
+        "sizes": pairs((steps, neurons), POINTS, ".4f", down=True),
+        "norms": [_rounded(row) for row in norms[kept(len(norms), POINTS, down=True)]],
     }
     for split in ("train", "test"):
-        seen[split] = _thin(*runs.trace.series(f"{split}/accuracy", 0))
+        seen[split] = pairs(runs.trace.series(f"{split}/accuracy", 0), POINTS, ".4f", down=True)
     return seen
 
 
@@ -155,7 +156,7 @@ def _log_change(norms_T3: np.ndarray, column: int, begin: int | None, end: int |
     """ln of the change of a mean norm from one step to another; None where there was no such step."""
     if begin is None or end is None or not len(norms_T3):
         return None
-    first, last = (_at(norms_T3[:, 0], norms_T3[:, column], step) for step in (begin, end))
+    first, last = (at((norms_T3[:, 0], norms_T3[:, column]), step, "before") for step in (begin, end))
     return math.log(last / first) if first and last and first > 0 and last > 0 else None
 
 
@@ -179,23 +180,8 @@ def _random_sets(lab: Lab, run: Trained, size: int) -> float:
     return float(np.mean(shares))
 
 
-def _at(steps: np.ndarray, values: np.ndarray, step: int, after: bool = False) -> float | None:
-    """The value at the last look until a step, or at the first look from it on."""
-    i = int(np.searchsorted(steps, step, side="left" if after else "right")) - (0 if after else 1)
-    return float(values[i]) if 0 <= i < len(values) else None
-
-
-def _few(rows: np.ndarray) -> np.ndarray:
-    """At most :data:`POINTS` rows, the first and the last among them."""
-    return rows[np.unique(np.linspace(0, len(rows) - 1, POINTS).astype(int))] if len(rows) else rows
-
-
 def _rounded(row: np.ndarray) -> list[float | None]:
     return [round(float(x), 4) if np.isfinite(x) else None for x in row]
-
-
-def _thin(steps: np.ndarray, values: np.ndarray) -> list[list[float | None]]:
-    return [_rounded(row) for row in _few(np.stack([steps.astype(float), values], 1))]
 
 
 def _both_ways(seen: Observation) -> float | None:
@@ -206,58 +192,35 @@ def _both_ways(seen: Observation) -> float | None:
 
 def draw(figure: "Figure", seen: Mapping[str, Sequence[Observation]]) -> None:
     """Accuracy, effective sparsity and norms along training; sums beside their swaps."""
-    axes = figure.subplots(1, 4)
+    accuracy, sparsity, norms, swaps = figure.subplots(1, 4)
     parity, sums = seen.get("parity", ()), seen.get("commutation", ())
-    for one in parity:
-        for key, colour in (("train", TRAIN), ("test", "#15171c")):
-            _line(axes[0], one[key], 1, colour)
-        _line(axes[1], one["sizes"], 1, ACCENT)
-        _line(axes[2], one["norms"], 1, SECOND)
-        _line(axes[2], one["norms"], 2, SOFT)
-    for ax, about in ((axes[0], "accuracy"), (axes[1], "neurons needed"), (axes[2], "mean norm of incoming weights")):
-        ax.set_xscale("log")
-        ax.set_xlim(left=10)
-        ax.set_xlabel("steps")
-        ax.set_ylabel(about)
-    times = [np.log([one[t] for one in parity if one[t]]) for t in ("t_train", "t_test")]
-    for ax in axes[:3]:
-        for values, colour in zip(times, (TRAIN, "#15171c"), strict=True):
-            if len(values):
-                ax.axvline(np.exp(np.median(values)), color=colour, lw=0.8, ls=":")
-    axes[0].set_ylim(0.4, 1.03)
-    axes[0].text(0.05, 0.93, "train", color=TRAIN, transform=axes[0].transAxes)
-    axes[0].text(0.05, 0.06, "test", color="#15171c", transform=axes[0].transAxes)
-    axes[0].set_title(f"parity, n = {len(parity)} seeds", fontsize=9)
-    axes[1].set_yscale("log")
-    axes[1].axhline(10, color=SOFT, lw=0.6)
-    axes[1].set_title("effective sparsity", fontsize=9)
-    axes[2].text(0.05, 0.93, "active in the end", color=SECOND, transform=axes[2].transAxes)
-    axes[2].text(0.05, 0.86, "all others", color=SOFT, transform=axes[2].transAxes)
-    axes[2].set_title("norms (dotted: median events)", fontsize=9)
-    for split, colour, marker, place in (
-        ("ordered", ACCENT, "o", (0.05, 0.93)),
-        ("unordered", SECOND, "s", (0.08, 0.03)),
-    ):
-        points = [
-            (one["swapped"] if split == "ordered" else 0.0, one[f"{split}_plateau"])
-            for one in sums
-            if one[f"{split}_plateau"] is not None
-        ]
-        if points:
-            axes[3].plot(*zip(*points, strict=True), marker, color=colour, ms=5, alpha=0.7)
-            axes[3].text(*place, f"{split} pairs", color=colour, transform=axes[3].transAxes)
-    axes[3].plot([0, 1], [0, 1], color=SOFT, lw=0.6)
-    axes[3].set_xlim(-0.02, 0.6)
-    axes[3].set_ylim(-0.02, 0.6)
-    axes[3].set_xlabel("held-out with swap in training")
-    axes[3].set_ylabel("held-out accuracy at 2 t_train")
-    axes[3].set_title(f"addition, n = {len(sums)} seeds", fontsize=9)
-
-
-def _line(ax: Any, curve: Sequence[Sequence[float | None]], column: int, colour: str) -> None:
-    points = [(row[0], row[column]) for row in curve if row[column] is not None]
-    if points:
-        ax.plot(*zip(*points, strict=True), color=colour, lw=1.0, alpha=0.6)
+    for name, colour in (("train", TRAIN), ("test", TEST)):
+        line = lines(accuracy, [one[name] for one in parity], colour)
+        label_line(accuracy, line, name, colour, height=0.8, side="left")
+    accuracy.set(ylabel="accuracy", ylim=(0.4, 1.03))
+    accuracy.set_title(f"parity, n = {len(parity)} seeds", fontsize=9)
+    lines(sparsity, [one["sizes"] for one in parity], ACCENT)
+    sparsity.axhline(10, color=SOFT, lw=0.6)
+    sparsity.set(yscale="log", ylabel="neurons needed")
+    sparsity.set_title("effective sparsity", fontsize=9)
+    for column, colour in ((1, SECOND), (2, SOFT)):
+        lines(norms, [[(row[0], row[column]) for row in one["norms"]] for one in parity], colour)
+    norms.set_ylabel("mean norm of incoming weights")
+    norms.set_title("norms (dotted: median events)", fontsize=9)
+    label_corner(norms, [("active in the end", SECOND), ("all others", SOFT)])
+    for axes in (accuracy, sparsity, norms):
+        axes.set(xscale="log", xlim=(10, None), xlabel="step")
+        mark(axes, [one["t_train"] for one in parity], TRAIN)
+        mark(axes, [one["t_test"] for one in parity], TEST)
+    for split, colour, marker in (("ordered", ACCENT, "o"), ("unordered", SECOND, "s")):
+        known = [one for one in sums if one[f"{split}_plateau"] is not None]
+        shares = [one["swapped"] if split == "ordered" else 0.0 for one in known]
+        swaps.plot(shares, [one[f"{split}_plateau"] for one in known], marker, color=colour, ms=5, alpha=0.7, lw=0)
+    label_corner(swaps, [("● ordered pairs", ACCENT), ("■ unordered pairs", SECOND)])
+    swaps.plot([0, 1], [0, 1], color=SOFT, lw=0.6)
+    swaps.set(xlim=(-0.02, 0.6), ylim=(-0.02, 0.6))
+    swaps.set(xlabel="held-out with swap in training", ylabel="held-out accuracy at 2 t_train")
+    swaps.set_title(f"addition, n = {len(sums)} seeds", fontsize=9)
 
 
 PARITY = Study(
@@ -332,7 +295,7 @@ CLAIMS = (
         control=Control(
             study="parity",
             quantity="neurons needed at step 0 / at t_train",
-            each=lambda seen: _ratio(seen["size_start"], seen["size_at_train"]),
+            each=lambda seen: over(seen["size_start"], seen["size_at_train"]),
             accepts=Range(high=3.0),
             statement="Memorising alone does not make the network sparse.",
         ),
@@ -410,10 +373,6 @@ CLAIMS = (
         ),
     ),
 )
-
-
-def _ratio(a: float | None, b: float | None) -> float | None:
-    return None if a is None or not b else a / b
 
 
 PAPER = Paper(

@@ -7,6 +7,7 @@ import numpy as np
 
 from grokscope.measures.groups import phase_alignment, phase_differences
 from grokscope.papers.base import Claim, Control, Lab, Observation, Paper, Range, Study
+from grokscope.papers.drawing import ACCENT, SECOND, SOFT, TRAIN, columns, label_line, lines
 from grokscope.theory import margin
 
 if TYPE_CHECKING:
@@ -178,36 +179,22 @@ def draw(figure: "Figure", seen: Mapping[str, Sequence[Observation]]) -> None:
     """Normalised margin while training, and how concentrated neurons are before and after."""
     found = seen["networks"]
     curves, shares = figure.subplots(1, 2)
-    for name, colour, word in (("cubes", "#3a76d2", "L₂,₃ penalty"), ("squares", "#c4552d", "L₂ penalty")):
-        lines = [np.array(o[name]["curve"], dtype=float) for o in found]
-        for line in lines:
-            curves.plot(line[:, 0], line[:, 1], color=colour, alpha=0.25, lw=0.8)
-        middle = np.median([line[:, 1] for line in lines], axis=0)
-        curves.plot(lines[0][:, 0], middle, color=colour, lw=2)
-        curves.annotate(word, (lines[0][-1, 0], middle[-1]), (0, -14), textcoords="offset points", color=colour,
-                        fontsize=8, ha="right")  # fmt: skip
-    curves.axhline(1.0, color="#5d626e", lw=0.8, ls=":")
-    curves.annotate("largest", (0, 1.0), (2, 3), textcoords="offset points", color="#5d626e", fontsize=8)
+    for name, colour, word in (("cubes", ACCENT, "L₂,₃ penalty"), ("squares", SECOND, "L₂ penalty")):
+        line = lines(curves, [o[name]["curve"] for o in found], colour)
+        label_line(curves, line[-1:], word, colour, height=0, side="left", up=-12)
+    curves.axhline(1.0, color=SOFT, lw=0.8, ls=":")
+    label_line(curves, [[0, 1]], "largest", SOFT, height=1, up=7)
     curves.set(xlabel="step", ylabel="normalised margin / largest", ylim=(-0.3, 1.12))
     curves.set_title(f"margin, p = {found[0]['p']}, {found[0]['width']} neurons, n = {len(found)}", fontsize=9)
     centres = (np.arange(20) + 0.5) / 20
-    for name, colour, word, at in (
-        ("first_shares", "#9a9ea8", "before", 0.0),
-        ("shares", "#3a76d2", "after", 1.0),
-    ):
-        rows = np.array([o["cubes"][name] for o in found], dtype=float)
-        rows = rows / rows.sum(1, keepdims=True).clip(1)
-        middle = np.median(rows, axis=0)
-        for row in rows:
-            shares.step(centres, row, where="mid", color=colour, alpha=0.25, lw=0.8)
-        shares.step(centres, middle, where="mid", color=colour, lw=2)
-        top = int(middle.argmax())
-        shares.annotate(word, (centres[top], middle[top]), (8 - 16 * at, -4), textcoords="offset points", color=colour,
-                        fontsize=8, ha="right" if at else "left")  # fmt: skip
+    for name, colour, word in (("first_shares", TRAIN, "before"), ("shares", ACCENT, "after")):
+        rows = [np.array(o["cubes"][name]) / max(sum(o["cubes"][name]), 1) for o in found]
+        line = lines(shares, [columns(centres, row) for row in rows], colour, drawstyle="steps-mid")
+        top = line[line[:, 1].argmax()]
+        beside = (top[0] + 0.025, top[1]) if top[0] < 0.5 else (top[0] - 0.025, top[1])  # half a bin
+        label_line(shares, [beside], word, colour, height=1, side="right" if top[0] < 0.5 else "left")
     shares.set(xlabel="share of a neuron at its strongest frequency", ylabel="share of neurons", xlim=(0, 1.02))
     shares.set_title(f"neurons, L₂,₃ penalty, n = {len(found)}", fontsize=9)
-    for axes in (curves, shares):
-        axes.spines[["top", "right"]].set_visible(False)
 
 
 PAPER = Paper(

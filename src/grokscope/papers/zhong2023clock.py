@@ -10,6 +10,18 @@ from grokscope.measures import Circularity, ClockPizza, Fit
 from grokscope.models import AttentionRateTransformer
 from grokscope.optim import AdamW
 from grokscope.papers.base import Claim, Control, Lab, Observation, Paper, Range, Study, Trained
+from grokscope.papers.drawing import (
+    ACCENT,
+    SECOND,
+    TEST,
+    THIRD,
+    TRAIN,
+    columns,
+    label_corner,
+    label_line,
+    lines,
+    points,
+)
 from grokscope.tasks import ModularArithmetic
 
 if TYPE_CHECKING:
@@ -291,51 +303,31 @@ def draw(figure: "Figure", seen: Mapping[str, Sequence[Observation]]) -> None:
     """s_g and q by attention rate, and the plane of both."""
     found, broad = seen["rates"], seen["wide"]
     rates = found[0]["rates"]
-    colours = {rates[0]: "#c4552d", rates[-1]: "#3a76d2"}
     left, middle, plane = figure.subplots(1, 3)
     for axes, key, word in (
         (left, "symmetry", "gradient symmetricity $s_g$"),
         (middle, "distance", "distance irrelevance q"),
     ):
-        for name, colour, faint in ((f"first_{key}", "#9a9ea8", 0.3), (key, "#15171c", 0.25)):
-            values = np.array([o[name] for o in found], dtype=float)
-            for row in values:
-                axes.plot(rates, row, color=colour, alpha=faint, lw=0.8)
-            centre = _median(values)
-            axes.plot(rates, centre, color=colour, lw=2, ls=":" if name != key else "-")
-            first = name != key
-            down = -22 if first and key == "symmetry" else -12 if first or key == "distance" else 4
-            axes.annotate("before training" if first else "trained", (rates[0], centre[0]), fontsize=8, color=colour,
-                          xytext=(2, down), textcoords="offset points")  # fmt: skip
+        for name, colour, about in ((f"first_{key}", TRAIN, "before training"), (key, TEST, "trained")):
+            line = lines(axes, [columns(rates, o[name]) for o in found], colour, ls=":" if name != key else "-")
+            up = -20 if name == "first_symmetry" else 8 if key == "symmetry" or name != key else -16
+            label_line(axes, line[:1], about, colour, height=0, up=up)
         axes.set(xlabel="attention rate α", ylabel=word, ylim=(-0.03, 1.1))
         axes.set_title(f"p = {found[0]['p']}, width {found[0]['width']}, n = {len(found)}", fontsize=9)
-    plane.axhspan(0.98, 1.03, xmax=0.6 / 1.1, color="#c4552d", alpha=0.12, lw=0)
-    plane.axvspan(0.6, 1.1, ymax=0.93 / 1.06, color="#3a76d2", alpha=0.08, lw=0)
+    plane.axhspan(0.98, 1.03, xmax=0.6 / 1.1, color=SECOND, alpha=0.12, lw=0)
+    plane.axvspan(0.6, 1.1, ymax=0.93 / 1.06, color=ACCENT, alpha=0.08, lw=0)
+    colours = {rates[0]: SECOND, rates[-1]: ACCENT}
     for i, rate in enumerate(rates):
-        points = [(o["distance"][i], o["symmetry"][i]) for o in found if o["symmetry"][i] is not None]
-        x, y = np.array(points, dtype=float).reshape(-1, 2).T
-        plane.scatter(x, y, s=18, color=colours.get(rate, "#9a9ea8"), lw=0)
-    points = [(o["distance"], o["symmetry"]) for o in broad if o["symmetry"] is not None]
-    x, y = np.array(points, dtype=float).reshape(-1, 2).T
-    plane.scatter(x, y, s=26, marker="D", facecolors="none", edgecolors="#0b8f8c")
-    for at, word, colour in (
-        (0.62, f"α = {rates[0]:g}", "#c4552d"),
-        (0.54, "between", "#9a9ea8"),
-        (0.46, f"α = {rates[-1]:g}", "#3a76d2"),
-        (0.38, f"◇ α = 1, width {broad[0]['width']}", "#0b8f8c"),
-    ):
-        plane.text(0.04, at, word, color=colour, fontsize=8)
-    plane.text(0.04, 0.9, "pizza", color="#c4552d", fontsize=9)
-    plane.text(1.06, 0.03, "clock", color="#3a76d2", fontsize=9, ha="right")
+        solved = points([(o["distance"][i], o["symmetry"][i]) for o in found if o["symmetry"][i] is not None])
+        plane.scatter(*solved.T, s=18, color=colours.get(rate, TRAIN), lw=0)
+    solved = points([(o["distance"], o["symmetry"]) for o in broad if o["symmetry"] is not None])
+    plane.scatter(*solved.T, s=26, marker="D", facecolors="none", edgecolors=THIRD)
     plane.set(xlabel="distance irrelevance q", ylabel="gradient symmetricity $s_g$", xlim=(0, 1.1), ylim=(-0.03, 1.03))
     plane.set_title(f"solved networks of n = {len(found)} seeds", fontsize=9)
-    for axes in (left, middle, plane):
-        axes.spines[["top", "right"]].set_visible(False)
-
-
-def _median(values_SA: np.ndarray) -> np.ndarray:
-    """Over seeds, of those that are numbers."""
-    return np.array([np.median(c[~np.isnan(c)]) if (~np.isnan(c)).any() else np.nan for c in values_SA.T])
+    plane.text(0.04, 0.91, "pizza", color=SECOND, fontsize=9)
+    plane.text(1.06, 0.03, "clock", color=ACCENT, fontsize=9, ha="right")
+    words = [(f"α = {rates[0]:g}", SECOND), ("between", TRAIN), (f"α = {rates[-1]:g}", ACCENT)]
+    label_corner(plane, [*words, (f"◇ α = 1, width {broad[0]['width']}", THIRD)], "lower left")
 
 
 PAPER = Paper(

@@ -1,0 +1,5 @@
+"""``python -m grokscope.cli``: the same commands."""
+
+from grokscope.cli import main
+
+main()
