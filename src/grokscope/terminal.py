@@ -11,6 +11,7 @@ from rich.text import Text
 
 from grokscope.doctor import Check
 from grokscope.record import Record
+from grokscope.report.diagnosis_page import Read
 from grokscope.reproduction.reproduce import Reproduction
 from grokscope.reproduction.results import told
 from grokscope.store import RunFolder
@@ -254,3 +255,24 @@ def print_reproduction(found: Reproduction) -> None:
     for claim in found.claims:
         table.add_row(claim["id"], claim["paper"], told(claim["observed"]), str(claim["n"]), claim["verdict"])
     console.print(table)
+
+
+def print_diagnosis(one: Read) -> None:
+    """The verdict, what it rests on, what was read and what was skipped."""
+    console, found = Console(), one.diagnosis
+    console.print(Text.assemble((one.name, "bold"), f"  {one.format}"))
+    tone = "green" if found.advice.verdict in ("keep training", "generalised") else "yellow"
+    tone = "red" if found.advice.verdict in ("numerical fault", "losing generalisation") else tone
+    console.print(Text.assemble((found.advice.verdict, f"bold {tone}"), f": {found.advice.text}"))
+    if found.advice.would_tell:
+        console.print(Text(found.advice.would_tell))
+    for evidence in found.evidence:
+        console.print(Text(f"  · {evidence.says}  [{evidence.measure}]"))
+    for anomaly in found.phases.anomalies:
+        console.print(Text(f"  · {anomaly.note}, {anomaly.start:,} to {anomaly.end:,}  [{anomaly.name}]"))
+    read = ", ".join(f"{key} from {column!r}" for key, column in one.columns.items())
+    console.print(Text(f"read    {read or 'nothing'}", style="dim"))
+    for note in one.notes:
+        console.print(Text(f"mended  {note}", style="dim"))
+    for check, why in found.skipped.items():
+        console.print(Text(f"skipped {check}: {why}", style="dim"))

@@ -113,11 +113,11 @@ def _figure(record: Record, size: tuple[float, float], dark_ink: str, restricted
     offset, last = axis_offset(record.phases), max(p.events.last_step for p in record.phases)
     shown = representative(record.phases, record.ended)
     for axes in (first, second):
-        _frame(axes, dark_ink, offset, last)
-        _tint(axes, shown, offset)
+        frame(axes, dark_ink, offset, last)
+        tint(axes, shown, offset)
     first.tick_params(labelbottom=False)
     second.set_xlabel("optimizer step", color=dark_ink, alpha=0.7)
-    _ribbon(first, shown, offset, figure)
+    ribbon(first, shown, offset, figure)
     _losses(loss, record, shown, offset, dark_ink, restricted)
     _accuracies(accuracy, record, offset, dark_ink)
     return figure
@@ -125,7 +125,7 @@ def _figure(record: Record, size: tuple[float, float], dark_ink: str, restricted
 
 def _losses(axes: Axes, record: Record, shown: Phases | None, offset: int, ink: str, restricted: bool) -> None:
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: _power(y)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: power(y)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_ylabel("loss (nats)", color=ink, alpha=0.7)
     drawn: list[Named] = []
@@ -136,7 +136,7 @@ def _losses(axes: Axes, record: Record, shown: Phases | None, offset: int, ink: 
     if restricted and shown is not None:
         steps, values = finite(record.trace, "fourier/restricted_loss", shown.member)
         if len(steps):
-            x, y = _x(steps, offset), np.maximum(values, FLOOR)
+            x, y = place(steps, offset), np.maximum(values, FLOOR)
             axes.plot(x, y, color=LIGHT["restricted"], lw=2)
             drawn.append(("restricted", x, y, LIGHT["restricted"], 1.0))
     chance = story.chance_loss(record)
@@ -172,11 +172,11 @@ def _crowd(
     for m in members:
         steps, values = finite(record.trace, key, m)
         shown = np.maximum(values, FLOOR) if log else values
-        axes.plot(_x(steps, offset), shown, color=ink, alpha=alpha * (0.3 if len(members) < 12 else 0.12), lw=0.8)
+        axes.plot(place(steps, offset), shown, color=ink, alpha=alpha * (0.3 if len(members) < 12 else 0.12), lw=0.8)
     middle = median(record.trace, key, members, log, settled(record.ended))
     if middle is None:
         return None
-    x, y = _x(middle.steps, offset), np.maximum(middle.values, FLOOR) if log else middle.values
+    x, y = place(middle.steps, offset), np.maximum(middle.values, FLOOR) if log else middle.values
     if len(members) > 1:
         axes.fill_between(x, middle.low, middle.high, color=LIGHT["band"], alpha=0.13 * alpha, lw=0)
     axes.plot(x, y, color=ink, alpha=alpha, lw=2 if alpha == 1 else 1.5)
@@ -208,8 +208,9 @@ def _name(axes: Axes, drawn: list[Named], which: int) -> None:
     )
 
 
-def _ribbon(axes: Axes, shown: Phases | None, offset: int, figure: Figure) -> None:
-    place = blended_transform_factory(axes.transData, axes.transAxes)
+def ribbon(axes: Axes, shown: Phases | None, offset: int, figure: Figure) -> None:
+    """The segments above the axes, named in words."""
+    where = blended_transform_factory(axes.transData, axes.transAxes)
     canvas = FigureCanvasAgg(figure)
     width = axes.get_window_extent(canvas.get_renderer()).width
     low, high = axes.get_xlim()
@@ -218,13 +219,13 @@ def _ribbon(axes: Axes, shown: Phases | None, offset: int, figure: Figure) -> No
     for s in shown.segments if shown else []:
         a, b = np.log10(s.start + offset), np.log10(s.end + offset)
         axes.fill_between(
-            [a, b], bottom, bottom + tall, color=look.SEGMENTS[s.name].light, transform=place, clip_on=False, lw=0
+            [a, b], bottom, bottom + tall, color=look.SEGMENTS[s.name].light, transform=where, clip_on=False, lw=0
         )
         text = axes.text(
             a + 7 / width * (high - low),
             bottom + tall / 2,
             s.name,
-            transform=place,
+            transform=where,
             va="center_baseline",
             fontsize=9,
             fontweight="bold",
@@ -234,14 +235,16 @@ def _ribbon(axes: Axes, shown: Phases | None, offset: int, figure: Figure) -> No
             text.set(x=(a + b) / 2, y=bottom + tall * 1.25, va="bottom", ha="center", color=look.SEGMENTS[s.name].light)
 
 
-def _tint(axes: Axes, shown: Phases | None, offset: int) -> None:
+def tint(axes: Axes, shown: Phases | None, offset: int) -> None:
+    """The segments behind the curves."""
     for s in shown.segments if shown else []:
         axes.axvspan(
             np.log10(s.start + offset), np.log10(s.end + offset), color=look.SEGMENTS[s.name].light, alpha=0.08, lw=0
         )
 
 
-def _frame(axes: Axes, ink: str, offset: int, last: int) -> None:
+def frame(axes: Axes, ink: str, offset: int, last: int) -> None:
+    """Steps from 0 to ``last`` on a shifted logarithm, without a box."""
     axes.set_facecolor("none")
     for side, spine in axes.spines.items():
         spine.set(visible=side == "bottom", color=ink, alpha=0.25)
@@ -255,12 +258,14 @@ def _frame(axes: Axes, ink: str, offset: int, last: int) -> None:
         text.set_alpha(0.7)
 
 
-def _power(y: float) -> str:
+def power(y: float) -> str:
+    """A tick of a logarithmic axis."""
     exponent = round(np.log10(y))
     return f"{y:g}" if -2 <= exponent <= 3 else f"10{str(exponent).translate(look.SUPERSCRIPTS)}"
 
 
-def _x(steps: Any, offset: int) -> Any:
+def place(steps: Any, offset: int) -> Any:
+    """Where steps are on the axis."""
     return np.log10(np.asarray(steps, dtype=np.float64) + offset)
 
 

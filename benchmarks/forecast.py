@@ -1,0 +1,139 @@
+"""Make the corpus of trainings of known outcome, fit the forecaster on it, and score both forecast and advice.
+
+python benchmarks/forecast.py run [--seeds 100-103] [--processes 2]   # trains; keeps results/forecast/corpus.json.gz
+python benchmarks/forecast.py fit                                     # writes src/grokscope/forecast/calibration.json
+python benchmarks/forecast.py score                                   # writes results/forecast/scores.json and .png
+"""
+
+import argparse
+import gzip
+import json
+import os
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from grokscope.benchmarks import corpus, forecasting
+from grokscope.forecast import Setting
+from grokscope.machine import cpu, versions
+from grokscope.readers import read_log
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results" / "forecast"
+KEPT = RESULTS / "corpus.json.gz"
+NUMBERS = ROOT / "src" / "grokscope" / "forecast" / "calibration.json"
+
+
+def one(system: int, cell: int, seeds: list[int], store: str) -> list[dict[str, Any]]:
+    """One cell in a process of its own."""
+    import torch
+
+    torch.set_num_threads(1)
+    return corpus.watch(corpus.SYSTEMS[system], cell, seeds, Path(store))
+
+
+def run(seeds: list[int], processes: int) -> None:
+    """Train every cell; print how far it is."""
+    jobs = [(i, c) for i, system in enumerate(corpus.SYSTEMS) for c in range(len(system.cells))]
+    begin, kept = time.time(), []
+    with tempfile.TemporaryDirectory() as store, ProcessPoolExecutor(processes) as pool:
+        waiting = [pool.submit(one, i, c, seeds, store) for i, c in jobs]
+        for n, done in enumerate(as_completed(waiting), 1):
+            kept += done.result()
+            spent = time.time() - begin
+            print(
+                f"\r{n}/{len(jobs)} cells, {spent:.0f} s, about {spent * (len(jobs) / n - 1):.0f} s left ",
+                end="",
+                file=sys.stderr,
+            )
+    kept.sort(key=lambda r: (r["system"], r["cell"], r["seed"]))
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    about = {
+        "command": "python benchmarks/forecast.py run",
+        "seeds": seeds,
+        "seconds": round(time.time() - begin),
+        "machine": {"cpu": cpu(), "versions": versions()},
+    }
+    text = json.dumps({"about": about, "runs": kept}, separators=(",", ":"))
+    KEPT.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+    print(f"\n{len(kept)} runs in {KEPT}, {KEPT.stat().st_size // 1024} kB")
+
+
+def loaded() -> dict[str, Any]:
+    """The corpus that is kept."""
+    found: dict[str, Any] = json.loads(gzip.decompress(KEPT.read_bytes()))
+    return found
+
+
+def fit(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """A whole calibration."""
+    return forecasting.fit(forecasting.samples(runs)) | {"norm_ratio": forecasting.norm_ratio(runs)}
+
+
+def score(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Everything that is claimed of forecast and advice."""
+    rows = forecasting.samples(runs)
+    without = {s: fit([r for r in runs if r["system"] != s]) for s in sorted({r["system"] for r in runs})}
+    settings = {s.name: s for s in corpus.SYSTEMS}
+
+    def known(r: dict[str, Any]) -> Setting:
+        system = settings[r["system"]]
+        return corpus.setting(system.experiment.with_overrides(dict(system.cells[r["cell"]])))
+
+    with tempfile.TemporaryDirectory() as folder:
+
+        def logged(r: dict[str, Any]) -> Any:
+            path = Path(folder) / "log.csv"
+            names = {
+                "train/loss": "train_loss",
+                "train/accuracy": "train_acc",
+                "test/loss": "val_loss",
+                "test/accuracy": "val_acc",
+            }
+            lines = [",".join(["step", *names.values()])]
+            lines += [
+                ",".join(map(str, row)) for row in zip(r["steps"], *(r["curves"][key] for key in names), strict=True)
+            ]
+            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            return read_log(path)[0].trace
+
+        confusion = forecasting.confusion(runs, logged)
+    return {
+        "command": "python benchmarks/forecast.py score",
+        "machine": {"cpu": cpu(), "versions": versions()},
+        "runs": len(runs),
+        "systems": len({r["system"] for r in runs}),
+        "never": sum(r["t_test"] is None for r in runs),
+        "labels_from_logs": confusion,
+        "forecast_on_unseen_systems": forecasting.scores(rows),
+        "stopping": forecasting.early_stopping(runs, without, known),
+    }
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("run", "fit", "score"))
+    parser.add_argument("--seeds", default="100-103")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    asked = parser.parse_args()
+    if asked.what == "run":
+        first, last = (int(s) for s in asked.seeds.split("-"))
+        run(list(range(first, last + 1)), asked.processes)
+    elif asked.what == "fit":
+        kept = loaded()
+        NUMBERS.write_text(json.dumps(fit(kept["runs"]) | {"about": kept["about"]}, indent=1) + "\n", encoding="utf-8")
+        print(f"wrote {NUMBERS}")
+    else:
+        found = score(loaded()["runs"])
+        (RESULTS / "scores.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""Trainings of known outcome that forecasts and advice are fitted and scored on.
+
+Eight systems, which differ in task, model, loss and optimizer; each has cells of hyper-parameters of which some
+generalise early, some late and some never, for one of three reasons: no weight decay, answers that are random,
+or too little data. What is kept of a run is its curves, its events and the signals at a few moments.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grokscope import runs
+from grokscope.clock import Clock
+from grokscope.experiment import Experiment
+from grokscope.forecast import Setting, signals
+from grokscope.forecast.first_passage import outside
+from grokscope.measures import Fit, LogitScale, Norms, RepresentationSpectrum, SoftmaxCollapse, WeightSketch
+from grokscope.models import MLP, Dense, Transformer
+from grokscope.objectives import MSE, CrossEntropy, Hinge
+from grokscope.optim import SGD, AdamW
+from grokscope.phases import find_anomalies, find_events, label
+from grokscope.tasks import BitwiseXor, Digits, ModularArithmetic, PermutationGroup, SparseParity
+
+MOMENTS = (1.5, 2.0, 4.0, 8.0)
+"""Multiples of t_train at which forecasts are made."""
+WATCHED = (Fit(), Norms(), SoftmaxCollapse(), LogitScale(), RepresentationSpectrum(), WeightSketch(size=1024))
+LOOKS = Clock(looks_per_decade=40, zoom=1, max_overhead=1.0, free_looks=1000)
+
+
+@dataclass(frozen=True)
+class System:
+    """Trainings that share task, model and loss; the cells say what differs."""
+
+    name: str
+    experiment: Experiment
+    cells: tuple[Mapping[str, Any], ...]
+
+
+def _cells(decays: tuple[float, ...], fractions: tuple[float, ...], random: bool = True) -> tuple[dict[str, Any], ...]:
+    """Every weight decay with every fraction, and random answers with the strongest decay and the most data."""
+    found = [{"optimizer.weight_decay": d, "task.train_fraction": f} for d in decays for f in fractions]
+    last: dict[str, Any] = found[-1] | {"task.labels": "random"}
+    return (*found, *((last, last | {"task.train_fraction": fractions[0]}) if random else ()))
+
+
+def _experiment(
+    name: str, task: Any, model: Any, optimizer: Any, objective: Any, budget: int, **more: Any
+) -> Experiment:
+    return Experiment(
+        name=name,
+        task=task,
+        model=model,
+        optimizer=optimizer,
+        objective=objective,
+        budget=budget,
+        precision="float32",
+        measures=WATCHED,
+        clock=LOOKS,
+        stop_after_grok=True,
+        **more,
+    )
+
+
+FAST = AdamW(lr=1e-2, weight_decay=1.0, betas=(0.9, 0.98))
+SLOW = AdamW(lr=3e-3, weight_decay=1.0, betas=(0.9, 0.98))
+SYSTEMS: tuple[System, ...] = (
+    System(
+        "addition, one-hot MLP",
+        _experiment("addition", ModularArithmetic(modulus=31), MLP(hidden=128), FAST, CrossEntropy(), 6000),
+        _cells((0.0, 0.3, 1.0), (0.35, 0.5, 0.65)),
+    ),
+    System(
+        "division, embedded MLP",
+        _experiment(
+            "division",
+            ModularArithmetic(operation="div", modulus=31),
+            MLP(inputs="embedding", width=32, hidden=128),
+            FAST,
+            CrossEntropy(),
+            6000,
+        ),
+        _cells((0.0, 0.3, 1.0), (0.35, 0.5, 0.65)),
+    ),
+    System(
+        "subtraction, transformer",
+        _experiment(
+            "subtraction",
+            ModularArithmetic(operation="sub", modulus=23),
+            Transformer(width=32, hidden=64, heads=2),
+            SLOW,
+            CrossEntropy(),
+            5000,
+        ),
+        _cells((0.0, 1.0), (0.4, 0.6, 0.75)),
+    ),
+    System(
+        "permutations of four, embedded MLP",
+        _experiment(
+            "permutations",
+            PermutationGroup(degree=4),
+            MLP(inputs="embedding", width=32, hidden=128),
+            FAST,
+            CrossEntropy(),
+            6000,
+        ),
+        _cells((0.0, 0.3, 1.0), (0.45, 0.6, 0.75)),
+    ),
+    System(
+        "XOR of five bits, SiLU MLP",
+        _experiment(
+            "xor",
+            BitwiseXor(bits=5),
+            MLP(inputs="embedding", width=32, hidden=64, layers=2, activation="silu"),
+            SLOW,
+            CrossEntropy(),
+            5000,
+        ),
+        _cells((0.0, 0.2, 1.0), (0.4, 0.6, 0.8)),
+    ),
+    System(
+        "parity of three bits, hinge, SGD",
+        _experiment(
+            "parity",
+            SparseParity(n=30, k=3, samples=1200, train_fraction=0.5),
+            Dense(hidden=(200,), outputs="scalar", output_bias=False),
+            SGD(lr=0.1, weight_decay=0.01),
+            Hinge(),
+            8000,
+            batch_size=32,
+        ),
+        _cells((0.0, 0.003, 0.01), (0.3, 0.5, 0.75), random=False),
+    ),
+    System(
+        "digits, large initial weights",
+        _experiment(
+            "digits",
+            Digits(train_fraction=0.15),
+            Dense(hidden=(100, 100), init_scale=6.0),
+            AdamW(lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98)),
+            MSE(),
+            8000,
+        ),
+        _cells((0.0, 0.3, 1.0), (0.1, 0.2, 0.4), random=False),
+    ),
+    System(
+        "addition, quadratic network, gradient descent",
+        _experiment(
+            "quadratic",
+            ModularArithmetic(modulus=23),
+            MLP(hidden=100, activation="quadratic", bias=False, init="normal", output_scale=1 / (2 * 23 * 100)),
+            SGD(lr=2000.0),
+            MSE(),
+            8000,
+        ),
+        _cells((0.0,), (0.4, 0.6, 0.7, 0.8, 0.9)),
+    ),
+)
+
+
+def cells() -> Iterator[tuple[System, int]]:
+    """Every (system, number of the cell)."""
+    for system in SYSTEMS:
+        for cell in range(len(system.cells)):
+            yield system, cell
+
+
+def watch(system: System, cell: int, seeds: list[int], store: Path) -> list[dict[str, Any]]:
+    """Train the seeds of one cell and keep what the benchmark reads."""
+    experiment = system.experiment.with_overrides(dict(system.cells[cell]))
+    try:
+        run = runs.run(experiment, [{"seed": s} for s in seeds], store=store, engine="looped", progress=False)
+    except runs.Diverged as stopped:
+        run = runs.load(stopped.run, store=store)
+    return [_kept(run, system, cell, member, seed) for member, seed in enumerate(seeds)]
+
+
+def setting(experiment: Experiment) -> Setting:
+    """What a monitor would know of an experiment."""
+    return Setting(
+        chance=experiment.task.chance,
+        lr=experiment.optimizer.lr,
+        weight_decay=experiment.optimizer.weight_decay,
+        optimizer=experiment.optimizer.kind,
+        objective=experiment.objective.kind,
+        scheduled=False,
+        clipped=False,
+        normalised=False,
+        budget=experiment.budget,
+    )
+
+
+def _kept(run: Any, system: System, cell: int, member: int, seed: int) -> dict[str, Any]:
+    experiment = run.experiment
+    chance, trace = experiment.task.chance, run.trace
+    events = find_events(trace, member, chance, experiment.events)
+    at = [round(m * max(events.t_train, 1)) for m in MOMENTS] if events.t_train is not None else []
+    until = events.last_step if events.t_test is None else events.t_test - 1
+    moments = [(m, t) for m, t in zip(MOMENTS, at, strict=False) if t <= until]
+    found = {str(m): signals(trace.prefix(t), events, t, chance, member) for m, t in moments}
+    norms = dict(zip(*(x.tolist() for x in trace.series("norm/weights", member)), strict=True))
+    keys = ("train/loss", "train/accuracy", "test/loss", "test/accuracy", "norm/weights")
+    steps = trace.series("train/loss", member)[0].tolist()
+    return {
+        "system": system.name,
+        "cell": cell,
+        "seed": seed,
+        "overrides": dict(system.cells[cell]),
+        "chance": chance,
+        "budget": experiment.budget,
+        "t_train": events.t_train,
+        "t_test": events.t_test,
+        "label": label(events, experiment.labels),
+        "anomalies": [a.name for a in find_anomalies(trace, member, events, chance, experiment.events)],
+        "v_mem": _square(norms, events.t_train),
+        "v_test": _square(norms, events.t_test),
+        "law": outside(events, setting(experiment), events.last_step) is None,
+        "signals": found,
+        "steps": steps,
+        "curves": {key: [_short(v) for v in trace.series(key, member)[1].tolist()] for key in keys},
+    }
+
+
+def _square(norms: Mapping[int, float], step: int | None) -> float | None:
+    return None if step is None or step not in norms else float(norms[step]) ** 2
+
+
+def _short(value: float) -> float | str:
+    """Five digits; what is not finite by name, since JSON has no number for it."""
+    return float(f"{value:.5g}") if math.isfinite(value) else str(value)
+
+
+def numbers(values: list[float | str]) -> np.ndarray:
+    """Curves as they were."""
+    return np.array([float(v) for v in values])

@@ -1,0 +1,330 @@
+"""Fit the forecaster on trainings of known outcome, and score it on systems that the fit has not seen."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from grokscope.advice import VERDICTS
+from grokscope.benchmarks.corpus import MOMENTS, numbers
+from grokscope.diagnosis import diagnose
+from grokscope.forecast import Forecast, Setting
+from grokscope.forecast.fitted import FAR, SETS, fitted, inputs, name
+from grokscope.trace import Floats, Trace
+
+HORIZON = 10.0
+"""A forecast made at step t speaks of t_test ≤ HORIZON · t."""
+PENALTY = 0.3
+"""Inverse strength of the ridge of the logistic model; not tuned."""
+LEVELS = (0.05, 0.5, 0.95)
+FEWEST = 5
+"""Runs of either kind that a system needs for an area of its own."""
+
+
+def samples(corpus: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each run and moment: its signals, whether it generalised within the horizon, and when.
+
+    Runs that end before the horizon without generalising do not say which; they are left out.
+    """
+    rows = []
+    for run in corpus:
+        for moment in MOMENTS:
+            seen = run["signals"].get(str(moment))
+            if not seen:
+                continue
+            at = round(moment * max(run["t_train"], 1))
+            t_test = run["t_test"]
+            if t_test is None and run["budget"] < HORIZON * at:
+                continue
+            within = t_test is not None and t_test <= HORIZON * at
+            decay = float(run["overrides"].get("optimizer.weight_decay", 0.0))
+            known = {"system": run["system"], "cell": run["cell"], "seed": run["seed"], "moment": moment, "at": at}
+            outcome = {"within": within, "wait": None if t_test is None else math.log(t_test / at)}
+            setting = {"decay": decay, "fraction": float(run["overrides"]["task.train_fraction"])}
+            rows.append(known | outcome | setting | {"signals": seen})
+    return rows
+
+
+def fit(rows: Sequence[Mapping[str, Any]], held_out: bool = True) -> dict[str, Any]:
+    """The models of :mod:`grokscope.forecast.fitted`, one for each set of signals.
+
+    The quantiles of the waiting time are those of residuals on systems held out one at a time;
+    where ``held_out`` is False, of the fit itself.
+    """
+    models = {}
+    for groups in SETS:
+        wanted = inputs(groups)
+        usable = [row for row in rows if set(wanted) <= set(row["signals"])]
+        if len({row["within"] for row in usable}) < 2:
+            continue
+        model = _model(usable, wanted)
+        left = []
+        for system in sorted({row["system"] for row in usable}) if held_out else ():
+            rest = [row for row in usable if row["system"] != system]
+            if len({row["within"] for row in rest}) == 2:
+                partial = _model(rest, wanted)
+                left += _residuals([row for row in usable if row["system"] == system], wanted, partial)
+        left = left or _residuals(usable, wanted, model)
+        model["quantiles"] = [float(np.quantile(left, level)) for level in LEVELS]
+        model["rows"], model["systems"] = len(usable), len({row["system"] for row in usable})
+        models[name(groups)] = model
+    return {"horizon": HORIZON, "models": models}
+
+
+def norm_ratio(corpus: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Quantiles of V at t_test over V at t_train, over the delayed runs that the first-passage law covers."""
+    found = [
+        run["v_test"] / run["v_mem"]
+        for run in corpus
+        if run["v_test"] and run["v_mem"] and run["t_test"] > run["t_train"] and run["law"]
+    ]
+    low, median, high = (float(np.quantile(found, level)) for level in LEVELS)
+    return {"low": low, "median": median, "high": high, "runs": len(found)}
+
+
+def _model(rows: Sequence[Mapping[str, Any]], wanted: Sequence[str]) -> dict[str, Any]:
+    from sklearn.linear_model import HuberRegressor, LogisticRegression
+
+    x = np.array([[row["signals"][s] for s in wanted] for row in rows])
+    mean, deviation = x.mean(0), np.maximum(x.std(0), 1e-6)
+    z = np.clip((x - mean) / deviation, -FAR, FAR)
+    logistic = LogisticRegression(C=PENALTY, max_iter=2000).fit(z, [row["within"] for row in rows])
+    timed = [i for i, row in enumerate(rows) if row["wait"] is not None]
+    waits = HuberRegressor(alpha=1.0, max_iter=2000).fit(z[timed], [rows[i]["wait"] for i in timed])
+    return {
+        "mean": mean.tolist(),
+        "deviation": deviation.tolist(),
+        "weights": logistic.coef_[0].tolist(),
+        "bias": float(logistic.intercept_[0]),
+        "time_weights": waits.coef_.tolist(),
+        "time_bias": float(waits.intercept_),
+    }
+
+
+def _residuals(rows: Iterable[Mapping[str, Any]], wanted: Sequence[str], model: Mapping[str, Any]) -> list[float]:
+    left = []
+    for row in rows:
+        if row["wait"] is None:
+            continue
+        z = (np.array([row["signals"][s] for s in wanted]) - model["mean"]) / model["deviation"]
+        left.append(row["wait"] - float(np.clip(z, -FAR, FAR) @ model["time_weights"] + model["time_bias"]))
+    return left
+
+
+def held_out(rows: Sequence[Mapping[str, Any]], groups: Sequence[str]) -> list[tuple[Mapping[str, Any], Forecast]]:
+    """Each row with the forecast of a fit that has not seen its system, from one set of signals."""
+    found = []
+    for system in sorted({row["system"] for row in rows}):
+        rest = [row for row in rows if row["system"] != system]
+        model = fit(rest)
+        model["models"] = {k: v for k, v in model["models"].items() if k == name(groups)}
+        for row in rows:
+            if row["system"] == system:
+                answer = fitted(row["signals"], Setting(), row["at"], model)
+                if isinstance(answer, Forecast):
+                    found.append((row, answer))
+    return found
+
+
+def scores(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How well each set of signals forecasts on unseen systems, beside hyper-parameters alone and the base rate."""
+    found: dict[str, Any] = {}
+    for groups in SETS:
+        pairs = held_out(rows, groups)
+        if not pairs:
+            continue
+        truth = np.array([row["within"] for row, _ in pairs])
+        p = np.array([said.p_generalise for _, said in pairs])
+        timed = [(row, said) for row, said in pairs if row["wait"] is not None]
+        errors = [abs(math.log(said.t_median / row["at"]) - row["wait"]) for row, said in timed if said.t_median]
+        covered = [said.t_low <= math.exp(row["wait"]) * row["at"] * 1.0001 for row, said in timed if said.t_low]
+        inside = [
+            said.t_low <= math.exp(row["wait"]) * row["at"] <= said.t_high * 1.0001
+            for row, said in timed
+            if said.t_low is not None and said.t_high is not None
+        ]
+        found[name(groups)] = {
+            "n": len(pairs),
+            "generalised": int(truth.sum()),
+            "area": area(truth, p),
+            "area_by_system": _by_system(pairs),
+            "brier": float(np.mean((p - truth) ** 2)),
+            "median_factor": float(math.exp(np.median(errors))) if errors else None,
+            "coverage_90": float(np.mean(inside)) if inside else None,
+            "above_low": float(np.mean(covered)) if covered else None,
+            "reliability": _reliability(truth, p),
+        }
+    base = np.mean([row["within"] for row in rows])
+    found["base rate"] = {"n": len(rows), "brier": float(base * (1 - base)), "rate": float(base)}
+    found["weight decay and fraction alone"] = _hyper(rows)
+    return found
+
+
+def area(truth: Floats, p: Floats) -> float | None:
+    """Area under the ROC; None of one kind only."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(truth, p)) if len(set(truth.tolist())) == 2 else None
+
+
+def _by_system(pairs: Sequence[tuple[Mapping[str, Any], Forecast]]) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for system in sorted({row["system"] for row, _ in pairs}):
+        truth = np.array([row["within"] for row, _ in pairs if row["system"] == system])
+        p = np.array([said.p_generalise for row, said in pairs if row["system"] == system])
+        enough = min(truth.sum(), (~truth).sum()) >= FEWEST
+        found[system] = area(truth, p) if enough else None
+    return found
+
+
+def _reliability(truth: Floats, p: Floats) -> list[dict[str, float]]:
+    edges = np.linspace(0, 1, 6)
+    which = np.clip(np.digitize(p, edges) - 1, 0, 4)
+    return [
+        {"said": float(p[which == k].mean()), "came": float(truth[which == k].mean()), "n": int((which == k).sum())}
+        for k in range(5)
+        if (which == k).any()
+    ]
+
+
+def _hyper(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What weight decay, fraction and age alone would say: the baseline that a forecaster has to beat."""
+    from sklearn.linear_model import LogisticRegression
+
+    truth, said = [], []
+    for system in sorted({row["system"] for row in rows}):
+        rest = [row for row in rows if row["system"] != system]
+        here = [row for row in rows if row["system"] == system]
+        if len({row["within"] for row in rest}) < 2:
+            continue
+        model = LogisticRegression(C=PENALTY).fit(_plain(rest), [row["within"] for row in rest])
+        truth += [row["within"] for row in here]
+        said += model.predict_proba(_plain(here))[:, 1].tolist()
+    t, p = np.array(truth), np.array(said)
+    return {"n": len(t), "area": area(t, p), "brier": float(np.mean((p - t) ** 2))}
+
+
+def _plain(rows: Sequence[Mapping[str, Any]]) -> Floats:
+    return np.array(
+        [[row["decay"] > 0, math.log10(row["decay"] + 1e-3), row["fraction"], row["moment"]] for row in rows]
+    )
+
+
+def rebuilt(run: Mapping[str, Any], keys: Sequence[str] | None = None) -> Trace:
+    """The curves of a run as a trace."""
+    trace = Trace()
+    curves = {key: numbers(values) for key, values in run["curves"].items() if keys is None or key in keys}
+    for i, step in enumerate(run["steps"]):
+        trace.add(0, int(step), {key: float(values[i]) for key, values in curves.items()})
+    return trace
+
+
+def confusion(corpus: Sequence[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], Trace]) -> dict[str, Any]:
+    """Labels and events that a diagnosis of the run's log gives, against those that the lab recorded.
+
+    Args:
+        corpus: the runs.
+        read: a run as its log reads it. The chance level is not told.
+    """
+    table: dict[str, dict[str, int]] = {}
+    off: dict[str, list[int]] = {"t_train": [], "t_test": []}
+    for run in corpus:
+        found = diagnose(read(run))
+        row = table.setdefault(run["label"], {})
+        row[str(found.label)] = row.get(str(found.label), 0) + 1
+        for event in off:
+            off[event].append(_looks_off(run["steps"], run[event], getattr(found.phases.events, event)))
+    right = sum(row.get(truth, 0) for truth, row in table.items())
+    return {
+        "runs": len(corpus),
+        "table": table,
+        "accuracy": right / len(corpus),
+        **{f"{event}_within_one_look": float(np.mean([abs(k) <= 1 for k in looks])) for event, looks in off.items()},
+    }
+
+
+def _looks_off(steps: Sequence[int], truth: int | None, said: int | None) -> int:
+    if truth is None or said is None:
+        return 0 if truth is said else 10**6
+    where = np.asarray(steps)
+    return int(np.searchsorted(where, said) - np.searchsorted(where, truth))
+
+
+def patience(values: Floats, evaluations: int, least: float = 0.0, rising: bool = False) -> int | None:
+    """Index of the evaluation at which a patience rule stops: no better by ``least`` for so many; None if never."""
+    best, since = -math.inf, 0
+    for i, value in enumerate(values if rising else -values):
+        if value > best + least:
+            best, since = float(value), 0
+        else:
+            since += 1
+            if since >= evaluations:
+                return i
+    return None
+
+
+def early_stopping(
+    corpus: Sequence[Mapping[str, Any]],
+    calibrations: Mapping[str, Mapping[str, Any]],
+    settings: Callable[[Mapping[str, Any]], Setting],
+    evaluations: int = 100,
+) -> dict[str, Any]:
+    """What stopping rules would have done: generalising runs killed, and steps saved on those that never do.
+
+    Each run is evaluated ``evaluations`` times, evenly, as training loops do; a rule sees nothing later.
+    Ours is :func:`grokscope.diagnosis.diagnose` with a calibration that has not seen the run's system.
+    """
+    rules: dict[str, list[int | None]] = {}
+    budgets, tests = [], []
+    for run in corpus:
+        grid = np.unique(np.linspace(0, run["budget"], evaluations + 1).round()[1:].astype(int))
+        grid = grid[grid <= run["steps"][-1]]
+        at = {key: np.interp(grid, run["steps"], numbers(run["curves"][key])) for key in ("test/loss", "test/accuracy")}
+        for label, index in (
+            ("validation loss, patience 3 (Lightning's default)", patience(at["test/loss"], 3)),
+            ("validation loss, patience 10", patience(at["test/loss"], 10)),
+            ("validation loss, patience 20", patience(at["test/loss"], 20)),
+            ("validation accuracy, patience 10", patience(at["test/accuracy"], 10, rising=True)),
+            ("validation loss, 1 % better within 200 steps", _flat(grid, at["test/loss"], 200)),
+        ):
+            rules.setdefault(label, []).append(None if index is None else int(grid[index]))
+        rules.setdefault("grokscope", []).append(_ours(run, grid, settings(run), calibrations[run["system"]]))
+        budgets.append(run["budget"])
+        tests.append(run["t_test"])
+    return {label: _judged(stops, budgets, tests) for label, stops in rules.items()} | {"evaluations": evaluations}
+
+
+def _flat(grid: Floats, losses: Floats, window: int) -> int | None:
+    """The first evaluation at which the loss is no more than 1 % better than its best ``window`` steps before."""
+    for i, step in enumerate(grid):
+        before = losses[grid <= step - window]
+        if len(before) and losses[: i + 1].min() > 0.99 * before.min():
+            return i
+    return None
+
+
+def _ours(run: Mapping[str, Any], grid: Floats, setting: Setting, numbers_: Mapping[str, Any]) -> int | None:
+    trace = rebuilt(run)
+    for step in grid:
+        found = diagnose(trace, setting, at=int(step), numbers=dict(numbers_))
+        if found.advice.verdict in VERDICTS[2:4]:
+            return int(step)
+        if found.advice.verdict == "generalised":
+            return None
+    return None
+
+
+def _judged(stops: Sequence[int | None], budgets: Sequence[int], tests: Sequence[int | None]) -> dict[str, Any]:
+    runs = list(zip(stops, budgets, tests, strict=True))
+    generalising = [(stop, test) for stop, _, test in runs if test is not None]
+    never = [(stop, budget) for stop, budget, test in runs if test is None]
+    killed = sum(stop is not None and stop < test for stop, test in generalising)
+    saved = [1 - (budget if stop is None else stop) / budget for stop, budget in never]
+    return {
+        "generalising": len(generalising),
+        "killed": killed,
+        "never": len(never),
+        "stopped": sum(stop is not None for stop, _ in never),
+        "saved": float(np.mean(saved)) if saved else None,
+    }

@@ -1,0 +1,68 @@
+"""What comes next: forecasts of the moment of generalisation from what was seen until now, and nothing after it."""
+
+from typing import Any
+
+from grokscope.forecast.base import Evidence, Forecast, Forecasts, Setting, known
+from grokscope.forecast.first_passage import Refusal, first_passage
+from grokscope.forecast.fitted import calibration, fitted
+from grokscope.forecast.signals import signals
+from grokscope.phases import EventRule, find_events
+from grokscope.trace import Trace
+
+
+def forecast(
+    trace: Trace,
+    setting: Setting | None = None,
+    at: int | None = None,
+    rule: EventRule | None = None,
+    *,
+    member: int = 0,
+    train_only: bool = False,
+    numbers: dict[str, Any] | None = None,
+) -> Forecasts:
+    """Whether and when a member generalises, from its trace up to a step.
+
+    Args:
+        trace: of lab, monitor or log.
+        setting: what is known besides; nothing where left out.
+        at: the step to stand at; the last look where left out. Later looks are not read.
+        rule: thresholds of the events.
+        member: whose.
+        train_only: leave held-out curves unread, also in the prefix.
+        numbers: another calibration than the one that ships.
+
+    Returns:
+        The fitted forecast, with the first-passage law's evidence beside it where the law applies, and who refused.
+    """
+    setting = setting or Setting()
+    seen = known(trace, at)
+    moment = seen.final_step(member)
+    events = find_events(seen, member, setting.chance or 0.0, rule or EventRule())
+    chosen = numbers or calibration()
+    skipped = {}
+    found = signals(seen, events, moment, setting.chance, member)
+    main = fitted(found, setting, moment, chosen, train_only)
+    law = first_passage(seen, events, setting, moment, chosen, member)
+    if isinstance(law, Refusal):
+        skipped["first-passage law"] = law.because
+    if isinstance(main, Refusal):
+        skipped["fitted forecast"] = main.because
+        return Forecasts(None, skipped)
+    if not isinstance(law, Refusal):
+        main = Forecast(**{**vars(main), "evidence": (*main.evidence, *law.evidence)})
+    return Forecasts(main, skipped)
+
+
+__all__ = [
+    "Evidence",
+    "Forecast",
+    "Forecasts",
+    "Refusal",
+    "Setting",
+    "calibration",
+    "first_passage",
+    "fitted",
+    "forecast",
+    "known",
+    "signals",
+]

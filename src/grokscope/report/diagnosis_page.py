@@ -1,0 +1,78 @@
+"""A diagnosis as one self-contained HTML file: what to do, the picture, why, what was read, what was skipped."""
+
+import base64
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+from grokscope.diagnosis import Diagnosis
+from grokscope.errors import BadInput
+from grokscope.report.diagnosis_figure import svg_of_diagnosis
+from grokscope.report.page import colours, file_text
+
+MOST_ROWS = 20_000
+"""Looks that the page's own copy of the data holds at most; later ones are left to the log itself."""
+TONES = {  # custom properties of the style sheet
+    "keep training": "seg-generalised",
+    "cannot tell yet": "seg-plateau",
+    "structurally blocked": "seg-memorization",
+    "numerical fault": "anomaly",
+    "generalised": "seg-generalised",
+    "losing generalisation": "anomaly",
+}
+
+
+@dataclass(frozen=True)
+class Read:
+    """One diagnosis with where it was read from."""
+
+    diagnosis: Diagnosis
+    name: str = "training"
+    format: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
+
+
+def write_diagnosis(found: Diagnosis | Read | Sequence[Read], path: str | Path) -> Path:
+    """Write the page of one or several diagnoses and return its path.
+
+    Raises:
+        BadInput: the file cannot be written.
+    """
+    path = Path(path)
+    many = [found] if isinstance(found, Diagnosis | Read) else list(found)
+    text = render([Read(one) if isinstance(one, Diagnosis) else one for one in many])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise BadInput(f"cannot write the page {str(path)!r} ({error.strerror}); choose another file.") from None
+    return path
+
+
+def render(many: Sequence[Read]) -> str:
+    """The page's text; every name that came from a file is escaped."""
+    environment = Environment(loader=PackageLoader("grokscope.report", "templates"), autoescape=True, trim_blocks=True)
+    return environment.get_template("diagnosis.html.j2").render(
+        many=[(one, Markup(svg_of_diagnosis(one.diagnosis)), data_link(one.diagnosis)) for one in many],
+        tones=TONES,
+        css=Markup(colours() + file_text("diagnosis.css")),
+    )
+
+
+def data_link(found: Diagnosis) -> str:
+    """The curves as a CSV in a data link."""
+    keys = [k for k in found.trace.keys() if "/" in k][:60]
+    columns = {key: dict(zip(*(x.tolist() for x in found.trace.series(key, 0)), strict=True)) for key in keys}
+    steps = sorted({step for seen in columns.values() for step in seen})[:MOST_ROWS]
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow([found.setting.unit, *keys])
+    writer.writerows([step, *(columns[key].get(step, "") for key in keys)] for step in steps)
+    return "data:text/csv;base64," + base64.b64encode(out.getvalue().encode("utf-8", "replace")).decode()
