@@ -128,7 +128,7 @@ _BECAUSE = {
     "linear readout": "the map from neurons to logits is not linear",
     "routers": "the model has no routers that choose experts",
     "commutative task": "the task's answer depends on the order of its operands",
-    "group": "the task is no product in a group whose representations are known: Z_n, D_n, S_n",
+    "group": "the task is no product in a group whose representations are known: Z_n, D_n, S_n, A_n",
 }
 
 

@@ -77,6 +77,18 @@ def _over_quotients(mean_GG: Tensor, group: Group) -> Tensor:
     return zeros.index_add_(0, group.quotients_GG.flatten(), mean_GG.double().cpu().flatten())
 
 
+def character_part(mean_GG: Tensor, group: Group, keys: list[int]) -> Tensor:
+    """The part of the logits that is a combination of χ_ρ(a b c⁻¹) of the key irreps, a table over (a · b, c); O(G²).
+
+    The algorithm's own prediction of the logits, and narrower than :func:`keep_irreps`: one number for each irrep.
+    Over ℤ_P it is Σ_k A_k cos w_k(a+b−c). It has the share of :func:`variance_shares` of the logits' variance.
+    [Chughtai et al. 2023, Sec. 5.1]
+    """
+    scales = group.characters_IG[keys].square().sum(1) * group.order
+    amounts = group.characters_IG[keys] @ _over_quotients(mean_GG, group) / scales
+    return (amounts @ group.characters_IG[keys])[group.quotients_GG]
+
+
 def keep_irreps(mean_GG: Tensor, group: Group, keys: list[int]) -> Tensor:
     """The part of the logits that is entries of ρ(a · b) for the key irreps, a table over (a · b, c); O(G³).
 
@@ -161,6 +173,50 @@ def neuron_shares(neurons_GGH: Tensor, group: Group) -> Tensor:
 def _energies(values_GD: Tensor, group: Group) -> Tensor:
     """‖P_ρ V‖² = Σ P_ρ ∘ V Vᵀ for each irrep, (I,)."""
     return (group.projectors_IGG * (values_GD @ values_GD.T)).sum((1, 2)).clamp_min(0.0)
+
+
+def subgroups(group: Group) -> list[Tensor]:
+    """Every subgroup as a mask (G,), smallest first: the cyclic ones, and what they generate with each other.
+
+    30 of S_4, 156 of S_5, 59 of A_5; of Z_n one for each divisor of n. O(subgroups² · G²).
+    """
+    table = group.table_GG.numpy()
+
+    def closed(mask: np.ndarray) -> np.ndarray:
+        while True:
+            members = np.flatnonzero(mask)
+            wider = mask.copy()
+            wider[table[np.ix_(members, members)]] = True
+            if wider.sum() == mask.sum():
+                return mask
+            mask = wider
+
+    cyclic = {closed(np.isin(np.arange(group.order), (0, g))).tobytes() for g in range(group.order)}
+    found, front = set(cyclic), cyclic
+    while front:
+        masks = [(np.frombuffer(one, bool), np.frombuffer(other, bool)) for one in front for other in cyclic]
+        front = {closed(one | other).tobytes() for one, other in masks} - found
+        found |= front
+    ordered = sorted((np.frombuffer(one, bool) for one in found), key=lambda mask: (mask.sum(), mask.tobytes()))
+    return [torch.from_numpy(mask.copy()) for mask in ordered]
+
+
+def coset_concentration(values_GH: Tensor, group: Group, masks: list[Tensor]) -> Tensor:
+    """min_H C_H(f) of every column f, (H,), with C_H(f) = Σ_gH var(f on gH) / var(f), over both sides' cosets.
+
+    0 for a function that is constant on the left or the right cosets of one of the subgroups, at most 1 if G is
+    among them, whose only coset is G; noise has about |G| / |H|. NaN for constants. Variances are those of the
+    population, and the trivial subgroup must not be among the masks, since every function is constant on its
+    cosets. O(subgroups · G · H). [Stander et al. 2023, Sec. 6.1]
+    """
+    values, found = values_GH.detach().double().cpu(), []
+    total = values.var(0, correction=0)
+    for mask in masks:
+        members = mask.nonzero()[:, 0]
+        for cosets_GM in (group.table_GG[:, members], group.table_GG[members].T):  # each coset |H| times
+            within = values[cosets_GM].var(1, correction=0).sum(0) / len(members)
+            found.append(within / total)
+    return torch.stack(found).amin(0)
 
 
 def key_irreps(shares_I: Tensor, min_share: float = 0.05) -> list[int]:
@@ -291,7 +347,7 @@ def embedding_gradients(snapshot: Snapshot, triples: int = 100, seed: int = 42) 
 class Irreps(Measure):
     """How much of logits and embedding each irrep of the task's group holds, and the loss without it.
 
-    For tasks that are a group's product: Z_n, D_n or S_n with n <= 6. On another task it has no values.
+    For tasks that are a group's product: Z_n, D_n, and S_n or A_n with n <= 6. On another task it has no values.
     Arrays are in the order of ``find_group(task.group_table).irreps``, the trivial one first.
     """
 
@@ -344,7 +400,7 @@ class Irreps(Measure):
 class KeyIrreps(Measure):
     """Restricted and excluded loss and variance explained, at the irreps that the finished model relies on.
 
-    For tasks that are a group's product: Z_n, D_n or S_n with n <= 6. On another task it has no values.
+    For tasks that are a group's product: Z_n, D_n, and S_n or A_n with n <= 6. On another task it has no values.
     """
 
     kind: ClassVar[str] = "key-irreps"

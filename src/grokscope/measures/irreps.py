@@ -1,4 +1,4 @@
-"""Irreducible real representations of Z_n, D_n and S_n with a matrix for every element, usable alone.
+"""Irreducible real representations of Z_n, D_n, S_n and A_n with a matrix for every element, usable alone.
 
 Axes: G elements of a group, D dimension of a representation, I irreducible representations ("irreps").
 Element 0 is the identity. Everything is float64.
@@ -154,6 +154,45 @@ def symmetric(n: int) -> Group:
     return Group(f"S{n}", table, tuple(irreps))
 
 
+@lru_cache(maxsize=4)
+def alternating(n: int) -> Group:
+    """A_n, n = 3 … 6, the even elements of S_n in their order.
+
+    Irreps are those of S_n restricted, one of each pair of conjugate partitions. A partition that is its own
+    conjugate falls into two halves "a" and "b", or over ℝ stays whole with ⟨χ, χ⟩ = 2, as "2+2" of A_4.
+    Dimensions of A_5: 1, 4, 5, 3, 3.
+
+    Raises:
+        BadInput: n outside 3 … 6.
+    """
+    if not 3 <= n <= 6:
+        raise BadInput(f"A_n is kept for n = 3 … 6, got {n}.")
+    whole, partitions = symmetric(n), _partitions(n, n)
+    even = (whole.irreps[-1].characters_G > 0).nonzero()[:, 0]  # the last irrep is the sign
+    number = torch.full((whole.order,), -1)
+    number[even] = torch.arange(len(even))
+    irreps = []
+    for partition, irrep in zip(partitions, whole.irreps, strict=True):
+        conjugate = tuple(sum(row > column for row in partition) for column in range(partition[0]))
+        matrices = irrep.matrices_GDD[even]
+        if partition > conjugate:
+            irreps.append(Irrep(irrep.name, matrices))
+        elif partition == conjugate:
+            irreps += _halves(irrep.name, matrices)
+    return Group(f"A{n}", number[whole.table_GG[even][:, even]], tuple(irreps))
+
+
+def _halves(name: str, matrices_GDD: Tensor) -> list[Irrep]:
+    """A representation split in two along the eigenvectors of a class sum Σ_h ρ(h g h⁻¹), which commutes with it."""
+    for rho in matrices_GDD:
+        total = torch.einsum("gij,jk,glk->il", matrices_GDD, rho, matrices_GDD)
+        values, vectors = torch.linalg.eigh(total + total.T)
+        if values[-1] - values[0] > 1e-6 * len(matrices_GDD):
+            parts = zip("ab", vectors.tensor_split(2, dim=1), strict=True)
+            return [Irrep(f"{name} {letter}", part.T @ matrices_GDD @ part) for letter, part in parts]
+    return [Irrep(name, matrices_GDD)]
+
+
 def find_group(table_GG: Tensor) -> Group | None:
     """The group above that has this Cayley table, element by element; None where none has."""
     order = len(table_GG)
@@ -161,6 +200,7 @@ def find_group(table_GG: Tensor) -> Group | None:
     if order % 2 == 0 and order >= 4:
         found.append(dihedral(order // 2))
     found += [symmetric(n) for n in range(3, 7) if math.factorial(n) == order]
+    found += [alternating(n) for n in range(4, 7) if math.factorial(n) == 2 * order]
     return next((group for group in found if torch.equal(group.table_GG, table_GG.cpu())), None)
 
 

@@ -6,8 +6,9 @@ from grokscope.models.dense import Dense
 from grokscope.models.mlp import MLP
 from grokscope.models.moe import MixtureTransformer
 from grokscope.models.transformer import Transformer
+from grokscope.models.untied import UntiedMLP
 
-MODELS: tuple[type[Model], ...] = (Transformer, MLP, MixtureTransformer, AttentionRateTransformer, Dense)
+MODELS: tuple[type[Model], ...] = (Transformer, MLP, MixtureTransformer, AttentionRateTransformer, Dense, UntiedMLP)
 
 __all__ = [
     "MLP",
@@ -19,4 +20,5 @@ __all__ = [
     "Model",
     "Network",
     "Transformer",
+    "UntiedMLP",
 ]
