@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grokscope.catalog import EXPERIMENTS, find_experiment
+    from grokscope.diagnosis import Diagnosis, diagnose
     from grokscope.errors import BadInput, RunFailed
     from grokscope.experiment import Experiment
+    from grokscope.monitor import Monitor
     from grokscope.phases import Phases, read_phases
+    from grokscope.readers import read_log
     from grokscope.runs import Diverged, Run, load, resume, run
     from grokscope.sweeps.diagram import Diagram, sweep
     from grokscope.trace import Trace
@@ -24,8 +27,12 @@ _HOME = {
     "BadInput": "errors",
     "RunFailed": "errors",
     "Experiment": "experiment",
+    "Monitor": "monitor",
     "Phases": "phases",
     "read_phases": "phases",
+    "read_log": "readers",
+    "diagnose": "diagnosis",
+    "Diagnosis": "diagnosis",
     "Diagram": "sweeps.diagram",
     "Diverged": "runs",
     "Run": "runs",
@@ -40,15 +47,19 @@ _HOME = {
 __all__ = [
     "EXPERIMENTS",
     "BadInput",
+    "Diagnosis",
     "Diagram",
     "Diverged",
     "Experiment",
+    "Monitor",
     "Phases",
     "Run",
     "RunFailed",
     "Trace",
+    "diagnose",
     "find_experiment",
     "load",
+    "read_log",
     "read_phases",
     "reproduce",
     "resume",

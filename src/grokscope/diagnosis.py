@@ -156,7 +156,7 @@ def _rule(trace: Trace, member: int) -> tuple[EventRule, list[Evidence], dict[st
         changes[f"{split}_loss"] = bound
         says = f"there is no {split} accuracy; t_{split} is read from {split} loss ≤ {bound:.3g}"
         notes.append(Evidence(f"{split}/loss", says, bound))
-    return EventRule(**changes), notes, skipped
+    return EventRule().with_overrides(changes), notes, skipped
 
 
 def _nothing(member: int) -> Phases:

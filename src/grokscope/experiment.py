@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -20,7 +20,9 @@ from grokscope.spec import Spec, choose, one_of, some_of
 from grokscope.tasks import TASKS, ModularArithmetic, Task
 from grokscope.trace import Quantity
 
-PER_MEMBER = ("seed", "streams", "optimizer.lr", "optimizer.weight_decay", "model.init_scale", "task.train_fraction")
+PER_MEMBER = (
+    *("seed", "streams", "start", "optimizer.lr", "optimizer.weight_decay", "model.init_scale", "task.train_fraction"),
+)
 """What may differ between the members of one run; everything else is shared by all."""
 
 DEFAULT_MEASURES: tuple[Measure, ...] = (Fit(), Norms(), FourierSparsity(), KeyFrequencies())
@@ -28,6 +30,8 @@ DEFAULT_MEASURES: tuple[Measure, ...] = (Fit(), Norms(), FourierSparsity(), KeyF
 
 class Experiment(Spec):
     """A task, a model, an optimizer and how long: everything a run needs, and nothing about where it runs."""
+
+    unwritten: ClassVar[tuple[str, ...]] = ("start",)
 
     name: str = Field(default="experiment", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Letters, digits, dot, dash; the run's folder starts with it."""
@@ -63,6 +67,10 @@ class Experiment(Spec):
     """Thresholds of memorised and generalised."""
     labels: LabelRule = LabelRule()
     """Thresholds of the four labels."""
+    start: str = ""
+    """A finished run whose last weights are the first ones here, by name or folder, ``#2`` after it for its
+    member 2 instead of 0: taken as they are, without ``model.init_scale``, by an optimizer that begins anew.
+    Empty: weights are drawn (stream ``init``)."""
     about: str = ""
     """One line for ``grokscope ls experiments``."""
 

@@ -27,6 +27,7 @@ from grokscope.training.drive import Outcome, drive
 from grokscope.training.engine import EngineName, Plan, cores, find_device, make_plan
 from grokscope.training.members import point
 from grokscope.training.messages import Job
+from grokscope.training.start import check_unchanged, origins, settled
 
 
 class Diverged(BadInput):
@@ -167,6 +168,9 @@ def run(
     chosen = find_experiment(experiment)
     chosen = chosen.with_overrides(overrides) if overrides else chosen
     chosen = chosen.also_measuring(*measures) if measures else chosen
+    chosen = chosen.with_overrides({"start": settled(chosen.start, store)}) if chosen.start else chosen
+    if not isinstance(members, int):
+        members = [{k: settled(str(v), store) if k == "start" else v for k, v in one.items()} for one in members]
     each = chosen.members(members) if isinstance(members, int) else chosen.members(overrides=members)
     plan = make_plan(each, engine, device)
     differences = [{"seed": chosen.seed + i} for i in range(len(each))] if isinstance(members, int) else list(members)
@@ -188,7 +192,8 @@ def resume(name: str, *, store: str | Path = "runs", at: int | None = None, prog
         progress: show a bar on standard error.
 
     Raises:
-        BadInput: no such run, it is running, or its checkpoint is damaged (the last good one is named).
+        BadInput: no such run, it is running, its checkpoint is damaged (the last good one is named), or the
+            weights that it started from are gone.
     """
     folder = Store(store).find(name)
     data, overrides = folder.recipe()
@@ -216,6 +221,7 @@ def resume(name: str, *, store: str | Path = "runs", at: int | None = None, prog
             jobs.append(_job(folder, plan, lane, each, meta["checkpoint_seconds"], saved, done, members))
         if not jobs:
             return Run(folder)
+        check_unchanged(folder.name, meta, each)
         folder.write_meta(status="running")
         start = {n: (job.resume.step if job.resume else 0) for job in jobs for n, _ in job.members}
         start |= {n: int(done["step"]) for n, done in ended.items()}
@@ -302,7 +308,8 @@ def provenance(
 ) -> dict[str, Any]:
     """What is run, with what, on what: the beginning of a run's ``meta.json``."""
     split = each[0].task.divide(each[0].seeds)
-    return {
+    starts = {"start": origins(each)} if any(e.start for e in each) else {}
+    return starts | {
         "experiment": experiment.name,
         "hash": experiment.hash(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -27,11 +27,15 @@ class Spec(BaseModel):
 
     kind: ClassVar[str] = ""
     """The name under which a family knows this class; empty where there is no family."""
+    unwritten: ClassVar[tuple[str, ...]] = ()
+    """Fields that plain data has only where they differ from their default, so that hashes from before them stay."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The object as plain data (numbers, strings, lists, dicts), every default written out."""
+        """The object as plain data (numbers, strings, lists, dicts), every default but the unwritten ones there."""
         head = {"kind": kind_of(type(self))} if type(self).kind else {}
-        return head | {name: _plain(getattr(self, name)) for name in type(self).model_fields}
+        fields, left_out = type(self).model_fields, type(self).unwritten
+        names = [name for name in fields if name not in left_out or getattr(self, name) != fields[name].default]
+        return head | {name: _plain(getattr(self, name)) for name in names}
 
     def hash(self) -> str:
         """Twelve hex digits that depend on the content alone: not on field order, version or machine."""
@@ -50,7 +54,8 @@ class Spec(BaseModel):
         Raises:
             BadInput: a name that is not a field, or a value that is not allowed.
         """
-        data = self.to_dict()
+        fields = type(self).model_fields
+        data = {name: fields[name].default for name in type(self).unwritten} | self.to_dict()
         for path, value in overrides.items():
             _assign(data, path, value)
         data.pop("kind", None)

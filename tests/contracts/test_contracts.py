@@ -15,7 +15,7 @@ from grokscope.optim import OPTIMIZERS, SGD, AdamW, AdamWToStart, Optimizer
 from grokscope.phases import read_phases
 from grokscope.seeds import Seeds
 from grokscope.spec import Spec
-from grokscope.tasks import TASKS, BitwiseXor, ModularArithmetic, PermutationGroup, SparseParity, Task, TwoHop
+from grokscope.tasks import TASKS, BitwiseXor, Digits, ModularArithmetic, PermutationGroup, SparseParity, Task, TwoHop
 from grokscope.tasks.groups import SYMBOLS
 from grokscope.tasks.modular import OPERATIONS
 from grokscope.testing import check_detector, check_measure, check_model, check_optimizer, check_task
@@ -44,6 +44,7 @@ TASK_SAMPLES: Sequence[Task] = (
     TwoHop(entities=20, relations=3, degree=3, ood_share=0.0, graph_seed=1),
     SparseParity(n=5, samples=30),
     SparseParity(n=30, k=2, samples=50, world_seed=1),
+    Digits(),
 )
 MODEL_SAMPLES: Sequence[Model] = (
     Transformer(),

@@ -171,10 +171,11 @@ def cells() -> Iterator[tuple[System, int]]:
 def watch(system: System, cell: int, seeds: list[int], store: Path) -> list[dict[str, Any]]:
     """Train the seeds of one cell and keep what the benchmark reads."""
     experiment = system.experiment.with_overrides(dict(system.cells[cell]))
+    store = store / f"{experiment.name}-{cell}"
     try:
         run = runs.run(experiment, [{"seed": s} for s in seeds], store=store, engine="looped", progress=False)
-    except runs.Diverged as stopped:
-        run = runs.load(stopped.run, store=store)
+    except runs.Diverged:
+        run = runs.load(experiment.name, store=store)  # the only one of the name in a cell's own store
     return [_kept(run, system, cell, member, seed) for member, seed in enumerate(seeds)]
 
 

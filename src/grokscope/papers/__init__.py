@@ -1,9 +1,12 @@
-"""The literature, one file a paper: its experiments, what is observed, what is judged, and how it differs."""
+"""The literature, one file or folder a paper: its experiments, what is observed, what is judged, and how it differs."""
 
 from grokscope.papers import (
+    barak2022parity,
+    chughtai2023universality,
     clauw2024information,
     demoss2024complexity,
     gromov2023arithmetic,
+    humayun2024local,
     levi2023linear,
     liu2022effective,
     liu2023compression,
@@ -12,6 +15,7 @@ from grokscope.papers import (
     morwani2024margin,
     nanda2023progress,
     power2022grokking,
+    varma2023efficiency,
     zhong2023clock,
     zunkovic2022local,
 )
@@ -41,7 +45,11 @@ PAPERS: tuple[Paper, ...] = (
     clauw2024information.PAPER,
     liu2022effective.PAPER,
     morwani2024margin.PAPER,
+    chughtai2023universality.PAPER,
     demoss2024complexity.PAPER,
+    varma2023efficiency.PAPER,
+    humayun2024local.PAPER,
+    barak2022parity.PAPER,
 )
 
 __all__ = [

@@ -7,6 +7,7 @@ A seed is the unit of evidence: whatever a study trains for it, it counts once.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
@@ -34,6 +35,10 @@ class Trained(Protocol):
     @property
     def experiment(self) -> Experiment:
         """What was run."""
+
+    @property
+    def path(self) -> Path:
+        """Its folder, from which another run can start: ``setting.with_overrides({"start": str(run.path)})``."""
 
     @property
     def trace(self) -> Trace:

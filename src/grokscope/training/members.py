@@ -21,6 +21,7 @@ from grokscope.models.base import Encoding, Network
 from grokscope.seeds import Seeds, stream_seed
 from grokscope.tasks.base import Split
 from grokscope.training.graphs import Recorded
+from grokscope.training.start import first_network
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.float32, "auto": torch.float32}
 """Precision of the master weights; bfloat16 is applied to products by autocast."""
@@ -44,7 +45,7 @@ class Lane:
         self.encoding = _to_device(shared.model.encode(shared.task, shared.task.table), self.device)
         self.splits = [_split_to_device(e.task.divide(e.seeds), self.device) for e in self.experiments]
         self.train_rows = self.splits[0].size("train")
-        networks = [e.model.build(e.task, e.seeds.generator("init")).to(self.device, dtype) for e in self.experiments]
+        networks = [first_network(e, self.device, dtype) for e in self.experiments]
         self.probe = networks[0]
         """Structure for snapshots: its parameters are pointed at one member's row."""
         self.network = shared.model.skeleton(shared.task).to(self.device, dtype)
@@ -237,8 +238,8 @@ class Lane:
 
 
 def _initial(experiment: Experiment, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The weights that a member began with, from its stream: nothing has to be kept for them."""
-    network = experiment.model.build(experiment.task, experiment.seeds.generator("init")).to(device, dtype)
+    """The weights that a member began with, from its stream or another run: nothing has to be kept for them."""
+    network = first_network(experiment, device, dtype)
     return {name: p.detach() for name, p in network.named_parameters()}
 
 
