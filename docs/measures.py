@@ -41,7 +41,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "precision": ("precision",),
     "dynamics": ("dynamics",),
     "memorization": ("memorization",),
-    "complexity": ("complexity", "heavy_tails", "information", "regions"),
+    "complexity": ("complexity", "heavy_tails", "information", "regions", "adversarial"),
     "pathways": ("pathways",),
     "causal": ("causal", "hooks", "subnetwork", "lens"),
 }
