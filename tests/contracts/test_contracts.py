@@ -9,13 +9,33 @@ import pytest
 from tests.flow.small import small
 
 from grokscope.measures import MEASURES, Measure, Snapshot
-from grokscope.models import MLP, MODELS, AttentionRateTransformer, Dense, MixtureTransformer, Model, Transformer
+from grokscope.models import (
+    MLP,
+    MODELS,
+    AttentionRateTransformer,
+    Dense,
+    MixtureTransformer,
+    Model,
+    Transformer,
+    UntiedMLP,
+)
 from grokscope.objectives import CrossEntropy
 from grokscope.optim import OPTIMIZERS, SGD, AdamW, AdamWToStart, Optimizer
 from grokscope.phases import read_phases
 from grokscope.seeds import Seeds
 from grokscope.spec import Spec
-from grokscope.tasks import TASKS, BitwiseXor, Digits, ModularArithmetic, PermutationGroup, SparseParity, Task, TwoHop
+from grokscope.tasks import (
+    TASKS,
+    AlternatingGroup,
+    BitwiseXor,
+    Digits,
+    DihedralGroup,
+    ModularArithmetic,
+    PermutationGroup,
+    SparseParity,
+    Task,
+    TwoHop,
+)
 from grokscope.tasks.groups import SYMBOLS
 from grokscope.tasks.modular import OPERATIONS
 from grokscope.testing import check_detector, check_measure, check_model, check_optimizer, check_task
@@ -39,6 +59,8 @@ TASK_SAMPLES: Sequence[Task] = (
     ModularArithmetic(modulus=12, train_fraction=0.7),
     *(PermutationGroup(operation=operation, degree=3, train_fraction=0.5) for operation in SYMBOLS),
     PermutationGroup(degree=4),
+    DihedralGroup(sides=6),
+    AlternatingGroup(degree=4),
     BitwiseXor(bits=3, train_fraction=0.5),
     HOPS,
     TwoHop(entities=20, relations=3, degree=3, ood_share=0.0, graph_seed=1),
@@ -60,6 +82,7 @@ MODEL_SAMPLES: Sequence[Model] = (
     MLP(activation="quadratic", bias=False, init="normal", hidden=16, output_scale=0.1),
     MLP(layers=3, hidden=16, activation="gelu"),
     MLP(layers=2, hidden=16, activation="silu"),
+    UntiedMLP(width=8, hidden=16),
     Dense(hidden=(16,), activation="tanh", init="he"),
     Dense(hidden=(8, 6), activation="silu", bias=False, output_scale=0.5),
 )
