@@ -130,7 +130,7 @@ def observe_hidden(lab: Lab) -> Observation:
     rows = [_late(run, noise, moved, trial, run.steps.index(end or run.steps[-1]), k) for trial, end in enumerate(ends)]
     middles = {name: _median([row[name] for row in rows]) for name in LATE}
     trial = _typical(ends)
-    shown = [i for i, step in enumerate(run.steps) if step <= 1.5 * (ends[trial] or run.steps[-1])]
+    shown = [i for i, step in enumerate(run.steps) if step <= 1.05 * (ends[trial] or run.steps[-1])]
     weights_LN = moved["parity"][:, trial]
     curves = {"relevant": weights_LN[:, :k].mean(1), "irrelevant": weights_LN[:, k:].mean(1)}
     few = [shown[i] for i in series.kept(len(shown), 60)]
@@ -370,7 +370,7 @@ STUDIES = (
         observe=observe_grokking,
         sizes={
             "smoke": {"n": 12, "few": 60, "ample": 150, "budget": 200, "ample_budget": 200},
-            "quick": {"n": 20, "few": 300, "ample": 5000, "budget": 6000, "ample_budget": 2000},
+            "quick": {"n": 20, "few": 300, "ample": 5000, "budget": 8000, "ample_budget": 2000},
             "paper": {"n": 50, "few": 1000, "ample": 50_000, "budget": 100_000, "ample_budget": 100_000},
         },
     ),
