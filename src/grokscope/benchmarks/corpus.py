@@ -71,7 +71,7 @@ SYSTEMS: tuple[System, ...] = (
     System(
         "addition, one-hot MLP",
         _experiment("addition", ModularArithmetic(modulus=31), MLP(hidden=128), FAST, CrossEntropy(), 6000),
-        _cells((0.0, 0.3, 1.0), (0.35, 0.5, 0.65)),
+        _cells((0.0, 0.3, 1.0), (0.35, 0.55, 0.75)),
     ),
     System(
         "division, embedded MLP",
