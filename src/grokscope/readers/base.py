@@ -27,7 +27,7 @@ class LoggedRun:
     name: str
     """The file, with the run's name where a file holds several."""
     format: str
-    """csv, jsonl, tensorboard, huggingface, lightning, wandb, mlflow, trackio."""
+    """csv, jsonl, json, tensorboard, huggingface, lightning, wandb, mlflow, trackio."""
     trace: Trace
     unit: Unit = "step"
     """What the trace's steps count."""
