@@ -11,6 +11,7 @@ import importlib
 import inspect
 import io
 import math
+import pkgutil
 import re
 import sys
 import tempfile
@@ -171,8 +172,13 @@ def kept_outputs(page: str) -> dict[str, str]:
 
 
 def modules(family: str) -> list[ModuleType]:
-    """The modules of a family."""
-    return [importlib.import_module(f"grokscope.measures.{name}") for name in FAMILIES[family]]
+    """The modules of a family, a folder's own after it."""
+    found = []
+    for name in FAMILIES[family]:
+        module = importlib.import_module(f"grokscope.measures.{name}")
+        inner = pkgutil.iter_modules(getattr(module, "__path__", ()), f"{module.__name__}.")
+        found += [module, *(importlib.import_module(one.name) for one in inner)]
+    return found
 
 
 def classes(family: str) -> list[type[Measure]]:
@@ -241,7 +247,7 @@ def index(family: str) -> list[str]:
     """A line per public function of the family's modules."""
     lines = []
     for module in modules(family):
-        short = module.__name__.removeprefix("grokscope.measures.")
+        short = module.__name__.split(".")[2]  # a folder gives what its modules define
         lines += [f"- `{short}.{name}`: {about}" for name, about in public(module)]
     return lines
 

@@ -1,4 +1,4 @@
-"""Truths for measures/irreps.py and measures/groups.py: representations, planted irreps, waves, clocks and pizzas."""
+"""Truths for measures/irreps.py and measures/groups: representations, planted irreps, waves, clocks and pizzas."""
 
 import math
 

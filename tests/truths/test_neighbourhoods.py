@@ -1,4 +1,4 @@
-"""Truths for what papers/humayun2024local.py reads from a course of looks, and for its measure."""
+"""Truths for what papers/humayun2024local reads from a course of looks, and for its measure."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,6 @@
 """What we look at. The registry is this tuple; ``package.module:Name`` works wherever a kind does.
 
-Each family's file also holds its formulas as plain functions, usable alone on tensors, series or modules.
+Each family's module also holds its formulas as plain functions, usable alone on tensors, series or modules.
 """
 
 from grokscope.measures.base import Measure, Snapshot, unmet
