@@ -106,6 +106,7 @@ def score(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "command": "python benchmarks/forecast.py score",
         "machine": {"cpu": cpu(), "versions": versions()},
+        "seeds": f"{min(r['seed'] for r in runs)} to {max(r['seed'] for r in runs)}",
         "runs": len(runs),
         "systems": len({r["system"] for r in runs}),
         "never": sum(r["t_test"] is None for r in runs),

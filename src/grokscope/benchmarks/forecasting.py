@@ -129,36 +129,39 @@ def held_out(rows: Sequence[Mapping[str, Any]], groups: Sequence[str]) -> list[t
 
 def scores(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """How well each set of signals forecasts on unseen systems, beside hyper-parameters alone and the base rate."""
-    found: dict[str, Any] = {}
-    for groups in SETS:
-        pairs = held_out(rows, groups)
-        if not pairs:
-            continue
-        truth = np.array([row["within"] for row, _ in pairs])
-        p = np.array([said.p_generalise for _, said in pairs])
-        timed = [(row, said) for row, said in pairs if row["wait"] is not None]
-        errors = [abs(math.log(said.t_median / row["at"]) - row["wait"]) for row, said in timed if said.t_median]
-        covered = [said.t_low <= math.exp(row["wait"]) * row["at"] * 1.0001 for row, said in timed if said.t_low]
-        inside = [
-            said.t_low <= math.exp(row["wait"]) * row["at"] <= said.t_high * 1.0001
-            for row, said in timed
-            if said.t_low is not None and said.t_high is not None
-        ]
-        found[name(groups)] = {
-            "n": len(pairs),
-            "generalised": int(truth.sum()),
-            "area": area(truth, p),
-            "area_by_system": _by_system(pairs),
-            "brier": float(np.mean((p - truth) ** 2)),
-            "median_factor": float(math.exp(np.median(errors))) if errors else None,
-            "coverage_90": float(np.mean(inside)) if inside else None,
-            "above_low": float(np.mean(covered)) if covered else None,
-            "reliability": _reliability(truth, p),
-        }
+    found: dict[str, Any] = {name(groups): one for groups in SETS if (one := scores_of(rows, groups))}
     base = np.mean([row["within"] for row in rows])
     found["base rate"] = {"n": len(rows), "brier": float(base * (1 - base)), "rate": float(base)}
     found["weight decay and fraction alone"] = _hyper(rows)
     return found
+
+
+def scores_of(rows: Sequence[Mapping[str, Any]], groups: Sequence[str]) -> dict[str, Any]:
+    """The scores of one set of signals; empty where no row has them."""
+    pairs = held_out(rows, groups)
+    if not pairs:
+        return {}
+    truth = np.array([row["within"] for row, _ in pairs])
+    p = np.array([said.p_generalise for _, said in pairs])
+    timed = [(row, said) for row, said in pairs if row["wait"] is not None]
+    errors = [abs(math.log(said.t_median / row["at"]) - row["wait"]) for row, said in timed if said.t_median]
+    inside = [_holds(row, said) for row, said in timed if said.t_low is not None and said.t_high is not None]
+    return {
+        "n": len(pairs),
+        "generalised": int(truth.sum()),
+        "area": area(truth, p),
+        "area_by_system": _by_system(pairs),
+        "brier": float(np.mean((p - truth) ** 2)),
+        "median_factor": float(math.exp(np.median(errors))) if errors else None,
+        "coverage_90": float(np.mean(inside)) if inside else None,
+        "reliability": _reliability(truth, p),
+    }
+
+
+def _holds(row: Mapping[str, Any], said: Forecast) -> bool:
+    """Whether the interval holds t_test."""
+    t_test = math.exp(row["wait"]) * row["at"]
+    return (said.t_low or 0) <= t_test * (1 + 1e-9) and t_test <= (said.t_high or 0) * (1 + 1e-9)
 
 
 def area(truth: Floats, p: Floats) -> float | None:

@@ -1,0 +1,138 @@
+"""Write docs/MONITOR.md and its picture from results/forecast/scores.json and results/forecast/monitor.json.
+
+python docs/monitor.py [--figure]
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+
+from grokscope.advice import LIKELY, UNLIKELY
+from grokscope.benchmarks import corpus
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "MONITOR.md"
+SCORES = ROOT / "results" / "forecast" / "scores.json"
+COSTS = ROOT / "results" / "forecast" / "monitor.json"
+PICTURE = ROOT / "docs" / "img" / "monitor.png"
+LABELS = ("confusion", "memorization", "grokking", "comprehension")
+SETS = {
+    "curves": "training loss alone",
+    "curves+validation": "and held-out curves",
+    "curves+weights": "training loss and weight norm",
+    "curves+weights+validation": "and held-out curves",
+    "curves+weights+direction+logits+rank": "what `Monitor` sees, training rows only",
+    "curves+weights+direction+logits+rank+validation": "and held-out curves",
+}
+
+
+def page(scores: dict[str, Any], costs: dict[str, Any] | None) -> str:
+    """The page's text."""
+    environment = Environment(loader=FileSystemLoader(ROOT / "docs"), trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "share": lambda value: "–" if value is None else f"{100 * value:.0f} %",
+        "exact": lambda value: f"{100 * value:.1f} %",
+        "two": lambda value: "–" if value is None else f"{value:.2f}",
+        "three": lambda value: f"{value:.3f}",
+    }
+    future = scores["forecast_on_unseen_systems"]
+    areas = future.get("curves+weights+direction+logits+rank", {}).get("area_by_system", {})
+    text = environment.get_template("monitor.md.j2").render(
+        scores=scores,
+        costs=costs,
+        seeds=scores["seeds"],
+        systems=corpus.SYSTEMS,
+        labels=LABELS,
+        logs=scores["labels_from_logs"],
+        future=future,
+        sets=SETS,
+        inside={name: area for name, area in areas.items() if area is not None},
+        stopping=scores["stopping"],
+        likely=LIKELY,
+        unlikely=UNLIKELY,
+    )
+    return re.sub(r"\n{3,}", "\n\n", text) + "\n"
+
+
+def draw(scores: dict[str, Any], path: Path) -> None:
+    """Reliability on unseen systems, and what each stopping rule kills and saves."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from grokscope.report.figures import LIGHT, style
+
+    with style("monitor"):
+        figure = Figure(figsize=(9.6, 3.7), facecolor=LIGHT["paper"])
+        first, second = figure.subplots(1, 2, width_ratios=(1, 1.15))
+        figure.subplots_adjust(left=0.07, right=0.98, top=0.86, bottom=0.15, wspace=0.22)
+        for axes in (first, second):
+            axes.set_facecolor("none")
+            for side, spine in axes.spines.items():
+                spine.set(visible=side in ("bottom", "left"), color=LIGHT["faint"])
+            axes.tick_params(length=0, labelcolor=LIGHT["soft"])
+        first.plot([0, 1], [0, 1], color=LIGHT["rule"], lw=1)
+        found = scores["forecast_on_unseen_systems"]
+        for key, colour, words in (
+            ("curves+weights+direction+logits+rank", LIGHT["ink"], "Monitor, training rows"),
+            ("curves+weights+validation", LIGHT["accent"], "log with norm and validation"),
+        ):
+            if key not in found:
+                continue
+            bins = found[key]["reliability"]
+            x, y = [b["said"] for b in bins], [b["came"] for b in bins]
+            first.plot(x, y, color=colour, lw=1.6)
+            first.scatter(x, y, s=[8 + 1.2 * b["n"] for b in bins], color=colour, zorder=3)
+            first.text(
+                0.02, 0.98 if "train" in words else 0.91, words, color=colour, transform=first.transAxes, va="top"
+            )
+        first.set(xlim=(-0.03, 1.03), ylim=(-0.05, 1.08))
+        first.set_xlabel("said: generalises within 10·t", color=LIGHT["soft"])
+        first.set_ylabel("came", color=LIGHT["soft"])
+        first.set_title("forecasts on unseen systems (area: n)", loc="left", fontsize=11, color=LIGHT["ink"])
+        rules = [(k, v) for k, v in scores["stopping"].items() if isinstance(v, dict)]
+        for i, (name, one) in enumerate(rules):
+            ours = name == "grokscope"
+            x, y = one["killed"] / max(one["generalising"], 1), one["saved"]
+            second.scatter([x], [y], s=60, color=LIGHT["accent"] if ours else LIGHT["train"], zorder=3)
+            short = name.replace("validation ", "val. ").replace(" (Lightning's default)", "")
+            second.annotate(
+                short,
+                (x, y),
+                (8, -3) if x < 0.55 else (-8, -3 + (10 if i % 2 else -6)),
+                textcoords="offset points",
+                ha="left" if x < 0.55 else "right",
+                color=LIGHT["accent"] if ours else LIGHT["soft"],
+                fontsize=9,
+            )
+        second.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
+        second.set_xlabel("share of generalising runs killed", color=LIGHT["soft"])
+        second.set_ylabel("steps saved on the others", color=LIGHT["soft"])
+        second.set_title("stopping rules", loc="left", fontsize=11, color=LIGHT["ink"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        FigureCanvasAgg(figure).print_figure(str(path), dpi=160, format="png")
+
+
+def loaded(path: Path) -> dict[str, Any] | None:
+    """A record, or None where there is none."""
+    found: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return found
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--figure", action="store_true", help="draw the picture again too")
+    scores = loaded(SCORES)
+    if scores is None:
+        raise SystemExit(f"there is no {SCORES}: python benchmarks/forecast.py score")
+    PAGE.write_text(page(scores, loaded(COSTS)), encoding="utf-8")
+    if parser.parse_args().figure:
+        draw(scores, PICTURE)
+
+
+if __name__ == "__main__":
+    main()

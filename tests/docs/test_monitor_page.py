@@ -1,0 +1,60 @@
+"""The monitor's page is what was recorded, and what was recorded is what the corpus says."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from grokscope.benchmarks import forecasting
+from grokscope.forecast import calibration
+
+ROOT = Path(__file__).parents[2]
+
+
+def script(path):
+    spec = importlib.util.spec_from_file_location(path.stem + "_script", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return script(ROOT / "benchmarks" / "forecast.py").loaded()["runs"]
+
+
+def test_the_page_is_the_generator_s():
+    made = script(ROOT / "docs" / "monitor.py")
+    assert made.PAGE.read_text(encoding="utf-8") == made.page(made.loaded(made.SCORES), made.loaded(made.COSTS))
+
+
+def test_the_shipped_calibration_is_the_corpus_s(corpus):
+    made = json.loads(json.dumps(script(ROOT / "benchmarks" / "forecast.py").fit(corpus)))
+    shipped = calibration()
+    assert made["norm_ratio"] == shipped["norm_ratio"]
+    for key, model in made["models"].items():
+        for part, values in model.items():
+            assert values == pytest.approx(shipped["models"][key][part], rel=1e-3, abs=1e-4), (key, part)
+
+
+def test_the_corpus_is_large_and_honest(corpus):
+    never = sum(run["t_test"] is None for run in corpus)
+    assert len(corpus) >= 200
+    assert len({run["system"] for run in corpus}) >= 6
+    assert never >= 0.4 * len(corpus)
+    assert min(run["seed"] for run in corpus) >= 100
+
+
+def test_recorded_scores_are_the_corpus_s(corpus):
+    recorded = json.loads((ROOT / "results" / "forecast" / "scores.json").read_text(encoding="utf-8"))
+    rows = forecasting.samples(corpus)
+    assert recorded["runs"] == len(corpus)
+    assert recorded["forecast_on_unseen_systems"]["base rate"]["n"] == len(rows)
+    found = forecasting.scores_of(rows, ("curves", "weights"))
+    assert found["area"] == pytest.approx(recorded["forecast_on_unseen_systems"]["curves+weights"]["area"], abs=1e-3)
+
+
+def test_labels_from_logs(corpus):
+    found = forecasting.confusion(corpus[::4], forecasting.rebuilt)
+    assert found["accuracy"] >= 0.95
