@@ -168,6 +168,21 @@ def print_speed(result: dict[str, Any]) -> None:
     console.print(f"{result['threads']} threads · {where}", highlight=False)
 
 
+def print_monitor_bench(result: dict[str, Any]) -> None:
+    """A line per loop: a step with and without the monitor, and what it adds."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("loop")
+    for name in ("ms a step", "without", "looks", "added", "of processor time", "allowed"):
+        table.add_column(name, justify="right")
+    for case in result["cases"]:
+        shares = (f"{100 * case[name]:.1f} %" for name in ("overhead", "overhead_cpu", "allowed"))
+        times = (f"{case[name]:.4g}" for name in ("ms_per_step", "reference_ms_per_step", "looks"))
+        table.add_row(case["name"], *times, *shares)
+    console = Console()
+    console.print(table)
+    console.print(f"{result['threads']} threads · {result['machine']['cpu']}", highlight=False)
+
+
 def print_measures(result: dict[str, Any]) -> None:
     """A line per measure, and what a look and a run cost."""
     console = Console()

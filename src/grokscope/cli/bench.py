@@ -87,6 +87,17 @@ def bench_scaling(rounds: RoundsOption = 5, out: OutOption = None, json_: JsonOp
     print(json.dumps(result)) if json_ else print_scaling(result)
 
 
+@app.command("monitor")
+def bench_monitor(threads: ThreadsOption = 1, out: OutOption = None, json_: JsonOption = False) -> None:
+    """What Monitor adds to somebody's loop, with steps of about 50 and 5 ms; a minute."""
+    from grokscope.benchmarks.monitor import monitor
+    from grokscope.terminal import print_monitor_bench
+
+    result = _with_progress(lambda tell: monitor(on=threads, tell=tell))
+    _keep(result, out)
+    print(json.dumps(result)) if json_ else print_monitor_bench(result)
+
+
 def _names(text: str, known: Sequence[str], what: str) -> list[str]:
     from grokscope.errors import nearest
 
