@@ -142,14 +142,37 @@ def test_links_to_files_lead_somewhere(path):
         assert (ROOT / target).exists(), f"{path} links to {target}"
 
 
-def test_python_blocks_of_the_readme_run(tmp_path):
+LOOP = """
+import torch
+model = torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.ReLU(), torch.nn.Linear(16, 3))
+optimizer, loss_fn = torch.optim.AdamW(model.parameters()), torch.nn.functional.cross_entropy
+inputs, targets = torch.randn(32, 4), torch.arange(32) % 3
+loader = [(inputs, targets)] * 30
+"""
+TRAINER = """
+from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
+model = GPT2LMHeadModel(GPT2Config(vocab_size=7, n_positions=3, n_embd=16, n_layer=1, n_head=2))
+every = [{"input_ids": torch.tensor([a, b, (a + b) % 7]), "labels": torch.tensor([-100, -100, (a + b) % 7])}
+         for a in range(7) for b in range(7)]
+rows, held_out = every[:30], every[30:]
+args = TrainingArguments("hf", max_steps=5, report_to=[], save_strategy="no", disable_tqdm=True, use_cpu=True)
+"""
+
+
+@pytest.mark.parametrize(("which", "before"), [("run(", ""), ("Monitor(", LOOP), ("Trainer(", LOOP + TRAINER)])
+def test_python_blocks_of_the_readme_run(tmp_path, which, before):
+    """Each as it stands there, after what its text takes for given: a model, an optimizer, data."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
-    assert blocks
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(blocks)], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    blocks = [block for block in re.findall(r"```python\n(.*?)```", text, re.S) if which in block]
+    assert len(blocks) == 1
+    script = "import grokscope\n" + before + blocks[0]
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_every_python_block_of_the_readme_is_run():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(re.findall(r"```python\n", text)) == 3
 
 
 def test_the_first_example_runs_as_a_script_and_groks(tmp_path):
