@@ -1,5 +1,6 @@
 """The examples run as scripts, and end with advice and a page."""
 
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -15,9 +16,9 @@ CASES = {"watch_my_loop": "torch", "watch_my_hf_run": "transformers", "watch_my_
 def test_an_example_ends_with_advice_and_a_page(name, tmp_path):
     if not find_spec(CASES[name]):
         pytest.skip(f"{CASES[name]} is not installed")
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / f"{name}.py")], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    alone = os.environ | {"OMP_NUM_THREADS": "1"}  # two threads a test would wait for each other
+    call = [sys.executable, str(EXAMPLES / f"{name}.py")]
+    done = subprocess.run(call, cwd=tmp_path, env=alone, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "page: runs/" in done.stdout
     assert any(word in done.stdout for word in ("cannot tell yet", "keep training", "generalised", "blocked"))

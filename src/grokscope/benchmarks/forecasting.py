@@ -46,21 +46,20 @@ def samples(corpus: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def fit(rows: Sequence[Mapping[str, Any]], held_out: bool = True) -> dict[str, Any]:
+def fit(rows: Sequence[Mapping[str, Any]], sets: Sequence[Sequence[str]] = SETS) -> dict[str, Any]:
     """The models of :mod:`grokscope.forecast.fitted`, one for each set of signals.
 
-    The quantiles of the waiting time are those of residuals on systems held out one at a time;
-    where ``held_out`` is False, of the fit itself.
+    The quantiles of the waiting time are those of residuals on systems held out one at a time.
     """
     models = {}
-    for groups in SETS:
+    for groups in sets:
         wanted = inputs(groups)
         usable = [row for row in rows if set(wanted) <= set(row["signals"])]
         if len({row["within"] for row in usable}) < 2:
             continue
         model = _model(usable, wanted)
         left = []
-        for system in sorted({row["system"] for row in usable}) if held_out else ():
+        for system in sorted({row["system"] for row in usable}):
             rest = [row for row in usable if row["system"] != system]
             if len({row["within"] for row in rest}) == 2:
                 partial = _model(rest, wanted)
@@ -117,8 +116,7 @@ def held_out(rows: Sequence[Mapping[str, Any]], groups: Sequence[str]) -> list[t
     found = []
     for system in sorted({row["system"] for row in rows}):
         rest = [row for row in rows if row["system"] != system]
-        model = fit(rest)
-        model["models"] = {k: v for k, v in model["models"].items() if k == name(groups)}
+        model = fit(rest, [groups])
         for row in rows:
             if row["system"] == system:
                 answer = fitted(row["signals"], Setting(), row["at"], model)
