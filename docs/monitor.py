@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from grokscope.advice import LIKELY, UNLIKELY
 from grokscope.benchmarks import corpus
+from grokscope.papers.drawing import apart
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "MONITOR.md"
@@ -94,21 +95,16 @@ def draw(scores: dict[str, Any], path: Path) -> None:
         first.set_ylabel("came", color=LIGHT["soft"])
         first.set_title("forecasts on unseen systems (area: n)", loc="left", fontsize=11, color=LIGHT["ink"])
         rules = [(k, v) for k, v in scores["stopping"].items() if isinstance(v, dict)]
-        for i, (name, one) in enumerate(rules):
-            ours = name == "grokscope"
+        heights = apart([one["saved"] for _, one in rules], 0.06)
+        for (name, one), height in zip(rules, heights, strict=True):
+            colour = LIGHT["accent"] if name == "grokscope" else LIGHT["soft"]
             x, y = one["killed"] / max(one["generalising"], 1), one["saved"]
-            second.scatter([x], [y], s=60, color=LIGHT["accent"] if ours else LIGHT["train"], zorder=3)
+            second.scatter([x], [y], s=60, color=colour if name == "grokscope" else LIGHT["train"], zorder=3)
             short = name.replace("validation ", "val. ").replace(" (Lightning's default)", "")
-            second.annotate(
-                short,
-                (x, y),
-                (8, -3) if x < 0.55 else (-8, -3 + (10 if i % 2 else -6)),
-                textcoords="offset points",
-                ha="left" if x < 0.55 else "right",
-                color=LIGHT["accent"] if ours else LIGHT["soft"],
-                fontsize=9,
-            )
-        second.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
+            leader = {"arrowstyle": "-", "color": LIGHT["rule"], "shrinkA": 0, "shrinkB": 4}
+            at = (max(x, 0.5) + 0.06, height)
+            second.annotate(short, (x, y), at, va="center", color=colour, fontsize=9, arrowprops=leader)
+        second.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), xticks=[0, 0.2, 0.4], yticks=[0, 0.5, 1])
         second.set_xlabel("share of generalising runs killed", color=LIGHT["soft"])
         second.set_ylabel("steps saved on the others", color=LIGHT["soft"])
         second.set_title("stopping rules", loc="left", fontsize=11, color=LIGHT["ink"])

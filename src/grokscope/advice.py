@@ -33,7 +33,9 @@ STOPS: frozenset[Verdict] = frozenset(VERDICTS[2:])
 LIKELY = 0.5
 """Probability from which it says that generalisation is likely (ours)."""
 UNLIKELY = 0.1
-"""Probability under which more steps are called useless (ours)."""
+"""Probability under which generalisation is called unlikely within the forecast's horizon (ours)."""
+LONG = 20.0
+"""Multiples of t_train that a plateau must have lasted before unlikely means blocked (ours)."""
 COLLAPSED = 0.5
 """Share of training rows without a gradient that is a numerical fault (ours)."""
 LOST = 0.3
@@ -65,7 +67,12 @@ class Advice:
 
 
 def advise(
-    trace: Trace, phases: Phases, setting: Setting, forecast: Forecast | None, rule: EventRule | None = None
+    trace: Trace,
+    phases: Phases,
+    setting: Setting,
+    forecast: Forecast | None,
+    rule: EventRule | None = None,
+    before: Forecast | None = None,
 ) -> Advice:
     """The advice at the end of a trace: the first rule that applies, of faults, events and forecast, speaks.
 
@@ -75,6 +82,7 @@ def advise(
         setting: what is known besides the curves.
         forecast: or None where nobody could give one.
         rule: thresholds of the events.
+        before: the forecast made at half as many steps; a verdict that ends a training needs both.
     """
     chosen, member = rule or EventRule(), phases.member
     for found in (
@@ -86,7 +94,7 @@ def advise(
     ):
         if found is not None:
             return found
-    return _by_forecast(trace, phases, setting, forecast, member)
+    return _by_forecast(trace, phases, setting, forecast, before, member)
 
 
 def _fault(trace: Trace, phases: Phases) -> Advice | None:
@@ -189,7 +197,14 @@ def _undriven(trace: Trace, phases: Phases, setting: Setting, forecast: Forecast
     )
 
 
-def _by_forecast(trace: Trace, phases: Phases, setting: Setting, forecast: Forecast | None, member: int) -> Advice:
+def _by_forecast(
+    trace: Trace,
+    phases: Phases,
+    setting: Setting,
+    forecast: Forecast | None,
+    before: Forecast | None,
+    member: int,
+) -> Advice:
     events, unit = phases.events, setting.unit
     since = f"the training rows are known since {unit} {events.t_train:,}, held-out accuracy is not there yet"
     if forecast is None:
@@ -203,9 +218,16 @@ def _by_forecast(trace: Trace, phases: Phases, setting: Setting, forecast: Forec
         text = f"delayed generalisation is likely ({within}){eta}."
         return Advice("keep training", text, forecast.evidence, "Do not stop early on a flat validation curve.")
     if p < UNLIKELY:
-        text = f"{since}, and trainings that looked like this one seldom generalised ({within})."
-        tell = "More data, more weight decay or another initial scale change it; more steps seldom do."
-        return Advice("structurally blocked", text, forecast.evidence, tell)
+        lasted = events.last_step / max(events.t_train or 1, 1)
+        if before is not None and before.p_generalise < UNLIKELY and lasted >= LONG:
+            text = (
+                f"{since}, {lasted:.0f} times as long, and trainings that looked like this one, now and at half as "
+                f"many steps, seldom generalised ({within})."
+            )
+            tell = "More data, more weight decay or another initial scale change it; more steps seldom do."
+            return Advice("structurally blocked", text, forecast.evidence, tell)
+        tell = f"It does not look like it so far; that it is blocked can be said from {LONG:.0f} times t_train on."
+        return Advice("cannot tell yet", f"{since} ({within}).", forecast.evidence, tell)
     return Advice("cannot tell yet", f"{since} ({within}).", forecast.evidence, _wanted(trace, member))
 
 

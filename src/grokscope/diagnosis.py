@@ -108,10 +108,14 @@ def diagnose(
         skipped |= why
     found = read_phases(seen, setting.chance or 0.0, rule, labels)
     phases = next((p for p in found if p.member == member), None) or _nothing(member)
-    given = forecast(seen, setting, None, rule, member=member, train_only=train_only, numbers=numbers)
+    now = seen.final_step(member)
+    given, before = (
+        forecast(seen, setting, step, rule, member=member, train_only=train_only, numbers=numbers)
+        for step in (now, now // 2)
+    )
     skipped |= given.skipped if phases.events.t_test is None else {}
     ahead = given.best if phases.events.t_test is None else None
-    advice = advise(seen, phases, setting, ahead, rule)
+    advice = advise(seen, phases, setting, ahead, rule, before.best)
     held_out = any(key in seen.keys() for key in ("test/loss", "test/accuracy"))
     if not held_out:
         skipped["label"] = "there is no held-out loss or accuracy"

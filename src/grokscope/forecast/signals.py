@@ -122,7 +122,7 @@ def words(name: str, value: float) -> str:
     doubled = math.exp(value * math.log(2)) - 1
     per = f"{'rises' if doubled > 0 else 'falls'} by {abs(doubled):.2g} of itself per doubling of steps"
     return {
-        "age": f"training has gone on {math.exp(min(value, 50)):.3g} times as long as it took to learn the training rows",
+        "age": f"training has gone on {math.exp(min(value, 50)):.3g} times as long as learning the training rows took",
         "train/level": f"the training loss is {math.exp(value):.2g}",
         "train/slope": f"the training loss {per}",
         "train/wobble": f"the training loss wobbles by a factor of {math.exp(min(value, 50)):.2g} about its course",
