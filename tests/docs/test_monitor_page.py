@@ -29,13 +29,12 @@ def test_the_page_is_the_generator_s():
     assert made.PAGE.read_text(encoding="utf-8") == made.page(made.loaded(made.SCORES), made.loaded(made.COSTS))
 
 
-def test_the_shipped_calibration_is_the_corpus_s(corpus):
-    made = json.loads(json.dumps(script(ROOT / "benchmarks" / "forecast.py").fit(corpus)))
-    shipped = calibration()
-    assert made["norm_ratio"] == shipped["norm_ratio"]
-    for key, model in made["models"].items():
-        for part, values in model.items():
-            assert values == pytest.approx(shipped["models"][key][part], rel=1e-3, abs=1e-4), (key, part)
+@pytest.mark.parametrize("groups", [("curves", "weights"), ("curves", "validation")], ids="+".join)
+def test_the_shipped_calibration_is_the_corpus_s(corpus, groups):
+    made = forecasting.fit(forecasting.samples(corpus), [groups])["models"]["+".join(groups)]
+    for part, values in calibration()["models"]["+".join(groups)].items():
+        assert made[part] == pytest.approx(values, rel=1e-3, abs=1e-4), part
+    assert forecasting.norm_ratio(corpus) == pytest.approx(calibration()["norm_ratio"])
 
 
 def test_the_corpus_is_large_and_honest(corpus):

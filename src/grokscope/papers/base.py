@@ -8,7 +8,7 @@ A seed is the unit of evidence: whatever a study trains for it, it counts once.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import torch
 
@@ -27,6 +27,8 @@ FIRST_JUDGED_SEED = 100
 """Seeds below are for piloting: a criterion may be chosen while looking at them."""
 Observation = Mapping[str, Any]
 """What one seed showed, as JSON can hold it: numbers, None for what did not happen in the budget, lists for figures."""
+
+T = TypeVar("T")
 
 
 class Trained(Protocol):
@@ -83,6 +85,16 @@ class Lab(Protocol):
 
     def generator(self, name: str) -> torch.Generator:
         """A stream of random numbers of its own for each (seed, name)."""
+
+
+def whole(lab: Lab) -> bool:
+    """Whether a study is done as it is meant, and not only started for some steps."""
+    return lab.steps(10**9) == 10**9
+
+
+def begun(lab: Lab, jobs: Sequence[T]) -> Sequence[T]:
+    """All jobs; the first alone where a preset is only started."""
+    return jobs if whole(lab) else jobs[:1]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -13,13 +13,11 @@ from grokscope.measures.curvature import flat_loss, sharpness
 from grokscope.models import MLP, Model, Transformer
 from grokscope.objectives import CrossEntropy
 from grokscope.optim import AdamW, AdamWToStart
-from grokscope.papers.base import Lab, Observation, Study, Trained
+from grokscope.papers.base import Lab, Observation, Study, Trained, begun, whole
 from grokscope.papers.series import curve, minus, pairs
 from grokscope.phases import EventRule
 from grokscope.tasks import ModularArithmetic, PermutationGroup, Task
 from grokscope.tasks.modular import Operation
-
-T = TypeVar("T")
 
 MODEL = Transformer(layers=2, norm="post", positions="sinusoidal", mlp_bias=False, sequence="equation", init="torch")
 """2 layers, width 128, 4 heads, post-LayerNorm, sinusoidal positions, no biases in linear maps."""
@@ -89,7 +87,7 @@ def delay(lab: Lab) -> Observation:
         tables[operation] = setting(size, table(size, operation, size["fraction"], split=split))
     shuffled = table(size, size["operations"][0], size["fraction"], labels="random")
     tables["random"] = setting(size, shuffled, budget=size["random_steps"])
-    for name, experiment in _begun(lab, list(tables.items())):
+    for name, experiment in begun(lab, list(tables.items())):
         run = _trained(lab, experiment)
         found[name] = _times(run)
         if name != "random":
@@ -101,7 +99,7 @@ def delay(lab: Lab) -> Observation:
 def fractions(lab: Lab) -> Observation:
     """One operation, by how much of its table is given."""
     size = lab.size
-    shares = _begun(lab, size["fractions"])
+    shares = begun(lab, size["fractions"])
     run = _trained(
         lab, setting(size, table(size, size["operation"], shares[0])), [{"task.train_fraction": f} for f in shares]
     )
@@ -138,7 +136,7 @@ def optimizers(lab: Lab) -> Observation:
         )
     most = setting(size, first, tail=0.2, **(others["full batch"] | {"budget": size["long"]}))
     jobs.append((most, [("full batch", size["most"], {"task.train_fraction": size["most"]})], 1))
-    found = [one for experiment, members, lanes in _begun(lab, jobs) for one in _arms(lab, experiment, members, lanes)]
+    found = [one for experiment, members, lanes in begun(lab, jobs) for one in _arms(lab, experiment, members, lanes)]
     shuffled = np.random.default_rng(lab.seed).permutation([one["final"] for one in found]).tolist()
     random = setting(size, table(size, size["operation"], shares[-1], labels="random"), tail=0.2)
     controls = [("Adam", shares[-1], plain), ("decay to origin", shares[-1], {})]
@@ -147,7 +145,7 @@ def optimizers(lab: Lab) -> Observation:
         "fractions": list(shares),
         "chance": first.chance,
         "runs": [one | {"shuffled": other} for one, other in zip(found, shuffled, strict=True)],
-        "random": {one["arm"]: one for one in _arms(lab, random, controls, 2)} if _whole(lab) else {},
+        "random": {one["arm"]: one for one in _arms(lab, random, controls, 2)} if whole(lab) else {},
     }
 
 
@@ -157,8 +155,8 @@ def operations(lab: Lab) -> Observation:
     jobs = [(operation, "ordered", "true") for operation in size["operations"]]
     jobs += [(symmetric, "unordered", "true") for symmetric, _ in COUNTERPARTS]
     jobs += [(operation, "ordered", "random") for operation in COUNTERPARTS[1]]
-    shares = _begun(lab, size["fractions"])
-    for operation, split, labels in _begun(lab, jobs):
+    shares = begun(lab, size["fractions"])
+    for operation, split, labels in begun(lab, jobs):
         first = setting(size, table(size, operation, shares[0], split=split, labels=labels))
         run = _trained(lab, first, [{"task.train_fraction": f} for f in (shares if labels == "true" else shares[:1])])
         one = [_times(run, member) for member in run.trace.members()]
@@ -173,21 +171,12 @@ def operations(lab: Lab) -> Observation:
     return {"p": size["p"], "degree": size["degree"], "fractions": list(size["fractions"]), "runs": found}
 
 
-def _whole(lab: Lab) -> bool:
-    return lab.steps(10**9) == 10**9
-
-
-def _begun(lab: Lab, jobs: Sequence[T]) -> Sequence[T]:
-    """All of them; the first alone where a preset is only started."""
-    return jobs if _whole(lab) else jobs[:1]
-
-
 def _trained(
     lab: Lab, experiment: Experiment, members: Sequence[Mapping[str, Any]] | None = None, together: int = 1
 ) -> Trained:
     """Train; where a preset is only started take one step, since each is followed by a look at the whole table."""
-    begun = experiment if _whole(lab) else experiment.model_copy(update={"budget": 1})
-    return lab.train(begun, members, together=together)
+    first = experiment if whole(lab) else experiment.model_copy(update={"budget": 1})
+    return lab.train(first, members, together=together)
 
 
 def _times(run: Trained, member: int = 0) -> dict[str, Any]:
@@ -208,7 +197,7 @@ def _times(run: Trained, member: int = 0) -> dict[str, Any]:
 def _arms(
     lab: Lab, experiment: Experiment, members: Sequence[tuple[str, float, Mapping[str, float]]], together: int
 ) -> list[dict[str, Any]]:
-    chosen = _begun(lab, members)
+    chosen = begun(lab, members)
     run = _trained(lab, experiment, [change for _, _, change in chosen], together)
     found = []
     for member, (arm, fraction, change) in enumerate(chosen):

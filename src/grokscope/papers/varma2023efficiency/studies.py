@@ -12,7 +12,7 @@ from grokscope.experiment import Experiment
 from grokscope.measures import Fit
 from grokscope.models import MLP, Model, Transformer
 from grokscope.optim import AdamW
-from grokscope.papers.base import Lab, Observation, Study, Trained
+from grokscope.papers.base import Lab, Observation, Study, Trained, begun
 from grokscope.papers.series import curve, last, pairs
 from grokscope.seeds import Seeds
 from grokscope.tasks import ModularArithmetic
@@ -66,7 +66,7 @@ def _ungrokking(lab: Lab) -> Observation:
     free = lab.train(base.with_overrides(_rows(p, sizes[0])), [{"optimizer.weight_decay": 0.0}])
     seen: dict[str, Any] = {
         "p": p,
-        "sizes": sizes,
+        "sizes": begun(lab, sizes),
         "decays": decays,
         "source": _test(source, 0),
         "source_rows": size["source"],
@@ -76,11 +76,11 @@ def _ungrokking(lab: Lab) -> Observation:
         "ungrokked": [],
         "trained": [],
         "halved_at": None,
-        "scratch_sizes": size["scratch"],
+        "scratch_sizes": begun(lab, size["scratch"]),
         "scratch": [],
         "scratch_change": [],
     }
-    for rows in sizes:
+    for rows in begun(lab, sizes):
         runs = lab.train(base.with_overrides(_rows(p, rows)), [{"optimizer.weight_decay": decay} for decay in decays])
         members = range(len(decays))
         seen["ungrokked"].append([_test(runs, member) for member in members])
@@ -90,7 +90,7 @@ def _ungrokking(lab: Lab) -> Observation:
             seen["halved_at"] = [_first_below(one) for one in curves]
             seen["curves"] = [pairs(one) for one in curves]
     fresh = {"optimizer.weight_decay": decays[-1], "name": "varma2023efficiency-drawn", "stop_after_grok": True}
-    for rows in size["scratch"]:
+    for rows in begun(lab, size["scratch"]):
         run = lab.train(setting(p, model, lr, size["scratch_steps"], rows).with_overrides(fresh))
         steps, values = curve(run.trace, "test/accuracy")
         late = steps >= 0.75 * size["scratch_steps"]
@@ -126,7 +126,7 @@ def _efficiency(lab: Lab) -> Observation:
     for kind, labels in (("mem", "random"), ("gen", "true")):
         sizes = size[f"{kind}_sizes"]
         rows: list[dict[str, Any]] = []
-        for count in sizes:
+        for count in begun(lab, sizes):
             changes = {"name": f"varma2023efficiency-{kind}", "task.labels": labels}
             run = lab.train(
                 setting(size["p"], perceptron(size["hidden"]), size["lr"], size[f"{kind}_steps"], count, **changes)
