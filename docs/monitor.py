@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 
-from grokscope.advice import LIKELY, UNLIKELY
+from grokscope.advice import LONG, UNLIKELY
 from grokscope.benchmarks import corpus
 from grokscope.papers.drawing import apart
 
@@ -53,8 +53,8 @@ def page(scores: dict[str, Any], costs: dict[str, Any] | None) -> str:
         sets=SETS,
         inside={name: area for name, area in areas.items() if area is not None},
         stopping=scores["stopping"],
-        likely=LIKELY,
         unlikely=UNLIKELY,
+        long=LONG,
     )
     return re.sub(r"\n{3,}", "\n\n", text) + "\n"
 
