@@ -25,7 +25,6 @@ from grokscope.readers import read_log
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "forecast"
-KEPT = RESULTS / "corpus.json.gz"
 NUMBERS = ROOT / "src" / "grokscope" / "forecast" / "calibration.json"
 
 
@@ -37,7 +36,7 @@ def one(system: int, cell: int, seeds: list[int], store: str) -> list[dict[str, 
     return corpus.watch(corpus.SYSTEMS[system], cell, seeds, Path(store))
 
 
-def run(seeds: list[int], processes: int) -> None:
+def run(name: str, seeds: list[int], processes: int) -> None:
     """Train every cell; print how far it is."""
     jobs = [(i, c) for i, system in enumerate(corpus.SYSTEMS) for c in range(len(system.cells))]
     begin, kept = time.time(), []
@@ -54,19 +53,20 @@ def run(seeds: list[int], processes: int) -> None:
     kept.sort(key=lambda r: (r["system"], r["cell"], r["seed"]))
     RESULTS.mkdir(parents=True, exist_ok=True)
     about = {
-        "command": "python benchmarks/forecast.py run",
+        "command": f"python benchmarks/forecast.py run --keep {name} --seeds {seeds[0]}-{seeds[-1]}",
         "seeds": seeds,
         "seconds": round(time.time() - begin),
         "machine": {"cpu": cpu(), "versions": versions()},
     }
     text = json.dumps({"about": about, "runs": kept}, separators=(",", ":"))
-    KEPT.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
-    print(f"\n{len(kept)} runs in {KEPT}, {KEPT.stat().st_size // 1024} kB")
+    path = RESULTS / f"{name}.json.gz"
+    path.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+    print(f"\n{len(kept)} runs in {path}, {path.stat().st_size // 1024} kB")
 
 
-def loaded() -> dict[str, Any]:
-    """The corpus that is kept."""
-    found: dict[str, Any] = json.loads(gzip.decompress(KEPT.read_bytes()))
+def loaded(name: str = "corpus") -> dict[str, Any]:
+    """Runs that are kept: corpus, which is fitted, or judged, which is scored."""
+    found: dict[str, Any] = json.loads(gzip.decompress((RESULTS / f"{name}.json.gz").read_bytes()))
     return found
 
 
@@ -75,10 +75,10 @@ def fit(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return forecasting.fit(forecasting.samples(runs)) | {"norm_ratio": forecasting.norm_ratio(runs)}
 
 
-def score(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Everything that is claimed of forecast and advice."""
+def score(runs: list[dict[str, Any]], learned: list[dict[str, Any]]) -> dict[str, Any]:
+    """Everything that is claimed of forecast and advice, on runs of which no seed, and no system, was fitted."""
     rows = forecasting.samples(runs)
-    without = {s: fit([r for r in runs if r["system"] != s]) for s in sorted({r["system"] for r in runs})}
+    without = {s: fit([r for r in learned if r["system"] != s]) for s in sorted({r["system"] for r in runs})}
     settings = {s.name: s for s in corpus.SYSTEMS}
 
     def known(r: dict[str, Any]) -> Setting:
@@ -107,11 +107,12 @@ def score(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "command": "python benchmarks/forecast.py score",
         "machine": {"cpu": cpu(), "versions": versions()},
         "seeds": f"{min(r['seed'] for r in runs)} to {max(r['seed'] for r in runs)}",
+        "fitted": f"{min(r['seed'] for r in learned)} to {max(r['seed'] for r in learned)}",
         "runs": len(runs),
         "systems": len({r["system"] for r in runs}),
         "never": sum(r["t_test"] is None for r in runs),
         "labels_from_logs": confusion,
-        "forecast_on_unseen_systems": forecasting.scores(rows),
+        "forecast_on_unseen_systems": forecasting.scores(rows, forecasting.samples(learned)),
         "stopping": forecasting.early_stopping(runs, without, known),
     }
 
@@ -120,18 +121,19 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("run", "fit", "score"))
-    parser.add_argument("--seeds", default="100-103")
+    parser.add_argument("--keep", choices=("corpus", "judged"), default="corpus")
+    parser.add_argument("--seeds", default="100-102")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     asked = parser.parse_args()
     if asked.what == "run":
         first, last = (int(s) for s in asked.seeds.split("-"))
-        run(list(range(first, last + 1)), asked.processes)
+        run(asked.keep, list(range(first, last + 1)), asked.processes)
     elif asked.what == "fit":
         kept = loaded()
         NUMBERS.write_text(json.dumps(fit(kept["runs"]) | {"about": kept["about"]}, indent=1) + "\n", encoding="utf-8")
         print(f"wrote {NUMBERS}")
     else:
-        found = score(loaded()["runs"])
+        found = score(loaded("judged")["runs"], loaded()["runs"])
         (RESULTS / "scores.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         print(json.dumps(found, indent=1))
 

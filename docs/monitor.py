@@ -102,7 +102,7 @@ def draw(scores: dict[str, Any], path: Path) -> None:
             second.scatter([x], [y], s=60, color=colour if name == "grokscope" else LIGHT["train"], zorder=3)
             short = name.replace("validation ", "val. ").replace(" (Lightning's default)", "")
             leader = {"arrowstyle": "-", "color": LIGHT["rule"], "shrinkA": 0, "shrinkB": 4}
-            at = (max(x, 0.5) + 0.06, height)
+            at = (max(x, 0.36) + 0.06, height)
             second.annotate(short, (x, y), at, va="center", color=colour, fontsize=9, arrowprops=leader)
         second.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), xticks=[0, 0.2, 0.4], yticks=[0, 0.5, 1])
         second.set_xlabel("share of generalising runs killed", color=LIGHT["soft"])

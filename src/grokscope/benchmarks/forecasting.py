@@ -111,11 +111,19 @@ def _residuals(rows: Iterable[Mapping[str, Any]], wanted: Sequence[str], model: 
     return left
 
 
-def held_out(rows: Sequence[Mapping[str, Any]], groups: Sequence[str]) -> list[tuple[Mapping[str, Any], Forecast]]:
-    """Each row with the forecast of a fit that has not seen its system, from one set of signals."""
+def held_out(
+    rows: Sequence[Mapping[str, Any]], groups: Sequence[str], learned: Sequence[Mapping[str, Any]] | None = None
+) -> list[tuple[Mapping[str, Any], Forecast]]:
+    """Each row with the forecast of a fit that has not seen its system, from one set of signals.
+
+    Args:
+        rows: that are forecast.
+        groups: of signals.
+        learned: rows that are fitted; those forecast where left out.
+    """
     found = []
     for system in sorted({row["system"] for row in rows}):
-        rest = [row for row in rows if row["system"] != system]
+        rest = [row for row in (rows if learned is None else learned) if row["system"] != system]
         model = fit(rest, [groups])
         for row in rows:
             if row["system"] == system:
@@ -125,18 +133,20 @@ def held_out(rows: Sequence[Mapping[str, Any]], groups: Sequence[str]) -> list[t
     return found
 
 
-def scores(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def scores(rows: Sequence[Mapping[str, Any]], learned: Sequence[Mapping[str, Any]] | None = None) -> dict[str, Any]:
     """How well each set of signals forecasts on unseen systems, beside hyper-parameters alone and the base rate."""
-    found: dict[str, Any] = {name(groups): one for groups in SETS if (one := scores_of(rows, groups))}
+    found: dict[str, Any] = {name(groups): one for groups in SETS if (one := scores_of(rows, groups, learned))}
     base = np.mean([row["within"] for row in rows])
     found["base rate"] = {"n": len(rows), "brier": float(base * (1 - base)), "rate": float(base)}
-    found["weight decay and fraction alone"] = _hyper(rows)
+    found["weight decay and fraction alone"] = _hyper(rows, rows if learned is None else learned)
     return found
 
 
-def scores_of(rows: Sequence[Mapping[str, Any]], groups: Sequence[str]) -> dict[str, Any]:
+def scores_of(
+    rows: Sequence[Mapping[str, Any]], groups: Sequence[str], learned: Sequence[Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
     """The scores of one set of signals; empty where no row has them."""
-    pairs = held_out(rows, groups)
+    pairs = held_out(rows, groups, learned)
     if not pairs:
         return {}
     truth = np.array([row["within"] for row, _ in pairs])
@@ -189,13 +199,13 @@ def _reliability(truth: Floats, p: Floats) -> list[dict[str, float]]:
     ]
 
 
-def _hyper(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _hyper(rows: Sequence[Mapping[str, Any]], learned: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What weight decay, fraction and age alone would say: the baseline that a forecaster has to beat."""
     from sklearn.linear_model import LogisticRegression
 
     truth, said = [], []
     for system in sorted({row["system"] for row in rows}):
-        rest = [row for row in rows if row["system"] != system]
+        rest = [row for row in learned if row["system"] != system]
         here = [row for row in rows if row["system"] == system]
         if len({row["within"] for row in rest}) < 2:
             continue
