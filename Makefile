@@ -2,7 +2,8 @@
 PY ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
+# not compiled: what is used is compiled when it is first imported, and that is the smaller part
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -q --no-compile -c constraints.txt
 
 .PHONY: demo test smoke lint types unit clean
 
@@ -21,7 +22,9 @@ $(VENV)/.test: $(VENV)/.core
 demo: $(VENV)/.core
 	@$(BIN)/grokscope run modular-addition --members 4 --store runs/demo --report runs/demo/report.html
 
-test: lint types unit
+# types beside the tests, and three workers on two cores: many tests wait for processes of their own
+test: lint
+	@$(MAKE) --no-print-directory -j 2 types unit
 
 # every paper's smallest preset, one seed, in a store that goes away
 smoke: $(VENV)/.core
@@ -35,7 +38,7 @@ types: $(VENV)/.test
 	$(BIN)/mypy
 
 unit: $(VENV)/.test
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
