@@ -22,6 +22,7 @@ from grokscope.benchmarks import corpus, forecasting
 from grokscope.forecast import Setting
 from grokscope.machine import cpu, versions
 from grokscope.readers import read_log
+from grokscope.runs import setting_of
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "forecast"
@@ -83,7 +84,7 @@ def score(runs: list[dict[str, Any]], learned: list[dict[str, Any]]) -> dict[str
 
     def known(r: dict[str, Any]) -> Setting:
         system = settings[r["system"]]
-        return corpus.setting(system.experiment.with_overrides(dict(system.cells[r["cell"]])))
+        return setting_of(system.experiment.with_overrides(dict(system.cells[r["cell"]])))
 
     with tempfile.TemporaryDirectory() as folder:
 

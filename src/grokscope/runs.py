@@ -13,8 +13,10 @@ from grokscope import checkpoint, machine
 from grokscope.catalog import EXPERIMENTS, find_experiment
 from grokscope.checkpoint import Checkpoint, Corrupt
 from grokscope.curves import read_curves
+from grokscope.diagnosis import Diagnosis, diagnose
 from grokscope.errors import BadInput, RunFailed
 from grokscope.experiment import Experiment
+from grokscope.forecast import Forecast, Setting
 from grokscope.measures import Measure
 from grokscope.models import Network
 from grokscope.phases import Phases
@@ -34,10 +36,26 @@ class Diverged(BadInput):
     """A training loss became NaN or infinite; the run kept its trace."""
 
 
+def setting_of(experiment: Experiment) -> Setting:
+    """What a monitor would know of an experiment besides its curves."""
+    return Setting(
+        chance=experiment.task.chance,
+        lr=experiment.optimizer.lr,
+        weight_decay=experiment.optimizer.weight_decay,
+        optimizer=experiment.optimizer.kind,
+        objective=experiment.objective.kind,
+        scheduled=False,
+        clipped=bool(experiment.interventions) or None,
+        normalised=getattr(experiment.model, "norm", "none") != "none",
+        budget=experiment.budget,
+    )
+
+
 class Run:
     """A run in a store.
 
-    ``run.trace``, ``run.phases()``, ``run.curves()``, ``run.to_pandas()``, ``run.report("page.html")``.
+    ``run.trace``, ``run.phases()``, ``run.curves()``, ``run.forecast(at=500)``, ``run.to_pandas()``,
+    ``run.report("page.html")``.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -78,6 +96,32 @@ class Run:
         if self._curves is None:
             self._curves = read_curves(self.trace, self.record.members)
         return self._curves
+
+    def diagnosis(self, member: int = 0, at: int | None = None, train_only: bool = False) -> Diagnosis:
+        """Phases, forecast and advice of a member, as a monitor would have given them at a step.
+
+        Args:
+            member: whose.
+            at: the step to stand at; the last look where left out. Nothing later is read.
+            train_only: leave held-out curves out of the forecast.
+
+        Raises:
+            BadInput: no such member.
+        """
+        if member not in range(len(self.record.members)):
+            raise BadInput(f"run {self.name} has members 0 to {len(self.record.members) - 1}, got {member}.")
+        one = self.record.members[member]
+        told = setting_of(one)
+        return diagnose(
+            self.trace, told, rule=one.events, labels=one.labels, at=at, member=member, train_only=train_only
+        )
+
+    def forecast(self, at: int | None = None, member: int = 0, train_only: bool = False) -> Forecast | None:
+        """Whether and when a member generalises, from its looks up to a step; None where nobody can say.
+
+        :meth:`diagnosis` says why not, and takes the same arguments.
+        """
+        return self.diagnosis(member, at, train_only).forecast
 
     def summary(self) -> dict[str, Any]:
         """Labels, events and final values as plain data: what ``--json`` prints."""

@@ -5,7 +5,11 @@ import sys
 
 import pytest
 
+import grokscope
 from grokscope import cli
+from grokscope.diagnosis import diagnose
+from grokscope.runs import setting_of
+from tests.flow.small import small_mlp
 
 GROKKED = "step,train_loss,train_acc,val_loss,val_acc\n" + "".join(
     f"{t},{3 / (1 + t)},{min(1.0, t / 30)},{4 if t < 800 else 0.01},{0.02 if t < 800 else 1.0}\n"
@@ -106,3 +110,14 @@ def test_bad_input_is_one_line(grok, logs, monkeypatch, words, says):
     assert code == 2
     assert says in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_a_run_is_diagnosed_as_it_was_then(tmp_path):
+    run = grokscope.run(small_mlp(), members=2, store=tmp_path, progress=False)
+    then = run.diagnosis(member=1, at=100)
+    rules = {"rule": run.experiment.events, "labels": run.experiment.labels}
+    assert then.summary() == diagnose(run.trace.prefix(100), setting_of(run.experiment), member=1, **rules).summary()
+    assert then.phases.events.last_step <= 100
+    assert run.forecast(at=100, member=1) == then.forecast
+    with pytest.raises(grokscope.BadInput, match="members 0 to 1"):
+        run.forecast(member=2)

@@ -16,7 +16,7 @@ import numpy as np
 from grokscope import runs
 from grokscope.clock import Clock
 from grokscope.experiment import Experiment
-from grokscope.forecast import Setting, signals
+from grokscope.forecast import signals
 from grokscope.forecast.first_passage import outside
 from grokscope.measures import Fit, LogitScale, Norms, RepresentationSpectrum, SoftmaxCollapse, WeightSketch
 from grokscope.models import MLP, Dense, Transformer
@@ -179,21 +179,6 @@ def watch(system: System, cell: int, seeds: list[int], store: Path) -> list[dict
     return [_kept(run, system, cell, member, seed) for member, seed in enumerate(seeds)]
 
 
-def setting(experiment: Experiment) -> Setting:
-    """What a monitor would know of an experiment."""
-    return Setting(
-        chance=experiment.task.chance,
-        lr=experiment.optimizer.lr,
-        weight_decay=experiment.optimizer.weight_decay,
-        optimizer=experiment.optimizer.kind,
-        objective=experiment.objective.kind,
-        scheduled=False,
-        clipped=False,
-        normalised=False,
-        budget=experiment.budget,
-    )
-
-
 def _kept(run: Any, system: System, cell: int, member: int, seed: int) -> dict[str, Any]:
     experiment = run.experiment
     chance, trace = experiment.task.chance, run.trace
@@ -218,7 +203,7 @@ def _kept(run: Any, system: System, cell: int, member: int, seed: int) -> dict[s
         "anomalies": [a.name for a in find_anomalies(trace, member, events, chance, experiment.events)],
         "v_mem": _square(norms, events.t_train),
         "v_test": _square(norms, events.t_test),
-        "law": outside(events, setting(experiment), events.last_step) is None,
+        "law": outside(events, runs.setting_of(experiment), events.last_step) is None,
         "signals": found,
         "steps": steps,
         "curves": {key: [_short(v) for v in trace.series(key, member)[1].tolist()] for key in keys},
