@@ -22,7 +22,7 @@ $(VENV)/.test: $(VENV)/.core
 demo: $(VENV)/.core
 	@$(BIN)/grokscope run modular-addition --members 4 --store runs/demo --report runs/demo/report.html
 
-# types beside the tests, and three workers on two cores: many tests wait for processes of their own
+# types beside the tests: some of them wait for processes of their own
 test: lint
 	@$(MAKE) --no-print-directory -j 2 types unit
 
@@ -38,7 +38,7 @@ types: $(VENV)/.test
 	$(BIN)/mypy
 
 unit: $(VENV)/.test
-	$(BIN)/python -m pytest -q -n 3 --dist worksteal
+	$(BIN)/python -m pytest -q -n 2
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
