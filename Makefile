@@ -2,8 +2,7 @@
 PY ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# not compiled: what is used is compiled when it is first imported, and that is the smaller part
-PIP := $(BIN)/python -m pip install --disable-pip-version-check -q --no-compile -c constraints.txt
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
 .PHONY: demo test smoke lint types unit clean
 
