@@ -11,8 +11,14 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 
-from grokscope.advice import LONG, UNLIKELY
+from grokscope.advice import LONG, UNLIKELY, VERDICTS
 from grokscope.benchmarks import corpus
+from grokscope.benchmarks.blind import BLIND
+from grokscope.benchmarks.gating import FALSE, LATE
+from grokscope.forecast import calibration
+from grokscope.forecast.base import INTERVAL
+from grokscope.forecast.content import RISES
+from grokscope.forecast.gates import QUORUM, SUSTAIN
 from grokscope.papers.drawing import apart
 
 ROOT = Path(__file__).parents[1]
@@ -29,6 +35,7 @@ SETS = {
     "curves+weights+direction+logits+rank": "what `Monitor` sees, training rows only",
     "curves+weights+direction+logits+rank+validation": "and held-out curves",
 }
+PARTS = ("held_out", "blind")
 
 
 def page(scores: dict[str, Any], costs: dict[str, Any] | None) -> str:
@@ -40,19 +47,25 @@ def page(scores: dict[str, Any], costs: dict[str, Any] | None) -> str:
         "two": lambda value: "–" if value is None else f"{value:.2f}",
         "three": lambda value: f"{value:.3f}",
     }
-    future = scores["forecast_on_unseen_systems"]
-    areas = future.get("curves+weights+direction+logits+rank", {}).get("area_by_system", {})
+    found = scores["held_out"]["forecast"]
+    areas = found.get("curves+weights+direction+logits+rank", {}).get("area_by_system", {})
     text = environment.get_template("monitor.md.j2").render(
         scores=scores,
+        parts=[scores[part] for part in PARTS],
         costs=costs,
-        seeds=scores["seeds"],
         systems=corpus.SYSTEMS,
+        blind=BLIND,
         labels=LABELS,
-        logs=scores["labels_from_logs"],
-        future=future,
         sets=SETS,
         inside={name: area for name, area in areas.items() if area is not None},
-        stopping=scores["stopping"],
+        interval=INTERVAL,
+        verdicts=VERDICTS,
+        quorum=QUORUM,
+        sustain=SUSTAIN,
+        allowed=FALSE,
+        gates=calibration()["gates"],
+        directions=RISES,
+        late=LATE,
         unlikely=UNLIKELY,
         long=LONG,
     )
@@ -76,7 +89,7 @@ def draw(scores: dict[str, Any], path: Path) -> None:
                 spine.set(visible=side in ("bottom", "left"), color=LIGHT["faint"])
             axes.tick_params(length=0, labelcolor=LIGHT["soft"])
         first.plot([0, 1], [0, 1], color=LIGHT["rule"], lw=1)
-        found = scores["forecast_on_unseen_systems"]
+        found = scores["held_out"]["forecast"]
         for key, colour, words in (
             ("curves+weights+direction+logits+rank", LIGHT["ink"], "Monitor, training rows"),
             ("curves+weights+validation", LIGHT["accent"], "log with norm and validation"),
@@ -94,7 +107,7 @@ def draw(scores: dict[str, Any], path: Path) -> None:
         first.set_xlabel("said: generalises within 10·t", color=LIGHT["soft"])
         first.set_ylabel("came", color=LIGHT["soft"])
         first.set_title("forecasts on unseen systems (area: n)", loc="left", fontsize=11, color=LIGHT["ink"])
-        rules = [(k, v) for k, v in scores["stopping"].items() if isinstance(v, dict)]
+        rules = [(k, v) for k, v in scores["held_out"]["stopping"].items() if isinstance(v, dict)]
         heights = apart([one["saved"] for _, one in rules], 0.06)
         for (name, one), height in zip(rules, heights, strict=True):
             colour = LIGHT["accent"] if name == "grokscope" else LIGHT["soft"]

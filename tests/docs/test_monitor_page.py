@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from grokscope.benchmarks import forecasting
+from grokscope.benchmarks import forecasting, gating
+from grokscope.benchmarks.blind import BLIND
 from grokscope.forecast import calibration
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +28,11 @@ def corpus():
 @pytest.fixture(scope="module")
 def judged():
     return script(ROOT / "benchmarks" / "forecast.py").loaded("judged")["runs"]
+
+
+@pytest.fixture(scope="module")
+def blind():
+    return script(ROOT / "benchmarks" / "forecast.py").loaded("blind")["runs"]
 
 
 def test_the_page_is_the_generator_s():
@@ -50,13 +56,23 @@ def test_the_judged_runs_are_many_and_new(corpus, judged):
     assert min(run["seed"] for run in judged) > max(run["seed"] for run in corpus) >= 100
 
 
+def test_the_blind_systems_were_never_fitted(corpus, blind):
+    assert {run["system"] for run in blind} == {system.name for system in BLIND}
+    assert not {run["system"] for run in blind} & {run["system"] for run in corpus}
+    assert min(run["seed"] for run in blind) >= 100
+
+
+def test_the_shipped_gates_are_the_corpus_s(corpus):
+    assert gating.fit_gates(corpus)["thresholds"] == pytest.approx(calibration()["gates"]["thresholds"])
+
+
 def test_recorded_scores_are_those_of_the_runs(corpus, judged):
     recorded = json.loads((ROOT / "results" / "forecast" / "scores.json").read_text(encoding="utf-8"))
-    rows = forecasting.samples(judged)
+    rows, recorded = forecasting.samples(judged), recorded["held_out"]
     assert recorded["runs"] == len(judged)
-    assert recorded["forecast_on_unseen_systems"]["base rate"]["n"] == len(rows)
+    assert recorded["forecast"]["base rate"]["n"] == len(rows)
     found = forecasting.scores_of(rows, ("curves", "weights"), forecasting.samples(corpus))
-    assert found["area"] == pytest.approx(recorded["forecast_on_unseen_systems"]["curves+weights"]["area"], abs=1e-3)
+    assert found["area"] == pytest.approx(recorded["forecast"]["curves+weights"]["area"], abs=1e-3)
 
 
 def test_labels_from_logs(judged):

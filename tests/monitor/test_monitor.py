@@ -16,6 +16,7 @@ from grokscope.errors import BadInput
 from grokscope.logs import read_log, setting_of
 from grokscope.measures import dynamics, precision, spectrum
 from grokscope.monitor import Monitor
+from grokscope.monitoring import look
 from grokscope.monitoring.probe import IGNORED, Batch
 from grokscope.phases import Phases
 from tests.monitor.loops import PAIRS, SUMS, TEST, TRAIN, Adder, batch, made, update, updates, watched
@@ -23,7 +24,13 @@ from tests.monitor.loops import PAIRS, SUMS, TEST, TRAIN, Adder, batch, made, up
 SCALARS = {
     *("train/loss", "train/accuracy", "test/loss", "test/accuracy", "norm/weights", "gradient/norm", "optimizer/lr"),
     *("logits/scale", "logits/confidence", "logits/margin_median", "precision/softmax_collapse"),
-    *("precision/zero_losses", "update/decay_share", "representation/effective_rank", "batch/loss"),
+    *(
+        "precision/zero_losses",
+        "update/decay_share",
+        "representation/effective_rank",
+        "batch/loss",
+        "commutator/defect",
+    ),
 }
 
 
@@ -44,7 +51,7 @@ def test_two_lines_give_all_measures_and_a_verdict():
     assert monitor.advice.text
     assert str(monitor.advice) in monitor.sentence()
     assert set(monitor.trace.keys()) == SCALARS
-    assert monitor.trace.array_keys() == ["dynamics/weight_sketch"]
+    assert monitor.trace.array_keys() == ["dynamics/log_probability", "dynamics/weight_sketch"]
     assert set(monitor.trace.keys()) <= set(monitor.trace.quantities)
     assert monitor.trace.skipped == {}
     assert monitor.overhead > 0
@@ -89,6 +96,51 @@ def test_values_are_those_of_the_measures():
     step, sketch = monitor.trace.arrays("dynamics/weight_sketch", 0)[-1]
     assert step == 6
     np.testing.assert_allclose(sketch, dynamics.sketch(flat.numpy(), 4096, 0), rtol=1e-5, atol=1e-5)
+    step, levels = monitor.trace.arrays("dynamics/log_probability", 0)[-1]
+    log_p = z.double().log_softmax(1).gather(1, targets[:, None])[:, 0].numpy()
+    assert step == 6
+    np.testing.assert_allclose(levels, np.quantile(log_p, np.linspace(0.05, 0.95, 19)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", ["tensor", "tuple", "mapping"])
+def test_the_defect_of_two_rows_of_a_linear_model(shape):
+    """Squares of w·x − y: g = 2 r x and H = 2 x xᵀ, so the bracket is known; its order does not matter."""
+    draw = torch.Generator().manual_seed(0)
+    x, y = (
+        torch.randn(2, 5, generator=draw, dtype=torch.float64),
+        torch.randn(2, 1, generator=draw, dtype=torch.float64),
+    )
+    model = nn.Linear(5, 1, bias=False, dtype=torch.float64)
+    inputs = {"tensor": x, "tuple": (x,), "mapping": {"input": x}}[shape]
+    monitor = Monitor(model, None, (inputs, y))
+    monitor._watch.pace.takes = frozenset(monitor._watch.pace.parts)
+    monitor.step()
+    w = model.weight.detach()[0]
+    (ga, ha), (gb, hb) = ((2 * (w @ x[i] - y[i]) * x[i], 2 * torch.outer(x[i], x[i])) for i in (0, 1))
+    truth = ((hb @ ga - ha @ gb).norm() / (ga.norm() * gb.norm())).item()
+    assert last(monitor, "commutator/defect") == pytest.approx(truth, rel=1e-4)  # the formula adds 1e-12 below
+
+
+@pytest.mark.parametrize(
+    ("probe", "because"),
+    [
+        ((torch.zeros(1, 5), torch.zeros(1, 1)), "mini-batches"),
+        ((lambda model: model(torch.zeros(4, 5)), torch.zeros(4, 1)), "mini-batches"),
+    ],
+)
+def test_no_defect_where_rows_cannot_be_told_apart(probe, because):
+    monitor = Monitor(nn.Linear(5, 1), None, probe)
+    monitor._watch.pace.takes = frozenset(monitor._watch.pace.parts) | {"defect"}
+    monitor.step()
+    assert because in monitor.trace.skipped["defect"]
+    assert "commutator/defect" not in monitor.trace.keys()
+    assert "train/loss" in monitor.trace.keys()
+
+
+def test_no_defect_of_many_weights(monkeypatch):
+    monkeypatch.setattr(look, "MOST_WEIGHTS", 4)
+    monitor = Monitor(nn.Linear(5, 1), None, (torch.zeros(4, 5), torch.zeros(4, 1)))
+    assert "6 weights" in monitor.trace.skipped["defect"]
 
 
 def test_a_sketch_in_pieces_is_that_of_the_whole():

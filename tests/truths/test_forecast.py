@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from grokscope.benchmarks import forecasting
+from grokscope.benchmarks import forecasting, stopping
 from grokscope.forecast import Forecast, Refusal, Setting, calibration, first_passage, fitted, forecast, signals
 from grokscope.forecast.first_passage import delay, outside
 from grokscope.forecast.fitted import SETS, inputs, name
@@ -34,6 +34,8 @@ def plateau(steps=STEPS, scale=1, rate=5e-4, until=4000):
                 "logits/confidence": 0.99,
                 "representation/effective_rank": 20.0,
                 "dynamics/weight_sketch": np.array([math.cos(t / 4000), math.sin(t / 4000)]),
+                "dynamics/log_probability": np.array([-1.0, -0.5]) * float(t) ** -2,
+                "commutator/defect": float(t),
             },
         )
     return trace
@@ -97,6 +99,8 @@ def test_signals_of_a_known_curve():
     assert found["test/fall"] == 0
     assert found["norm/fall"] == pytest.approx(-5e-4 * (4000 - 30), rel=0.01)
     assert found["turn"] == pytest.approx((4000 - 30) / 4000 / (math.pi / 2), rel=0.01)
+    assert found["content/rank"] == 0
+    assert found["content/surprise"] < 0.15
     assert set(found) == {s for group in GROUPS.values() for s in group}
 
 
@@ -129,7 +133,7 @@ def test_train_only_reads_no_held_out_curve():
 def test_before_memorising_nobody_speaks():
     found = forecast(plateau(until=20), ADAMW)
     assert found.best is None
-    assert set(found.skipped) == {"first-passage law", "fitted forecast"}
+    assert set(found.skipped) == {"first-passage law", "fitted forecast", "two-gate rule"}
 
 
 def test_largest_set_speaks():
@@ -181,7 +185,7 @@ def test_fit_finds_what_decides():
     assert found["area"] > 0.98
     assert found["brier"] < 0.1
     assert found["median_factor"] < 1.25
-    assert 0.8 <= found["coverage_90"] <= 1.0
+    assert 0.8 <= found["coverage"] <= 1.0
 
 
 def test_shuffled_outcomes_are_not_forecast():
@@ -193,11 +197,11 @@ def test_shuffled_outcomes_are_not_forecast():
 
 def test_patience_stops_after_so_many():
     losses = np.array([5.0, 4, 3, 3, 3, 3, 2])
-    assert forecasting.patience(losses, 3) == 5
-    assert forecasting.patience(losses, 4) is None
-    assert forecasting.patience(-losses, 3, rising=True) == 5
+    assert stopping.patience(losses, 3) == 5
+    assert stopping.patience(losses, 4) is None
+    assert stopping.patience(-losses, 3, rising=True) == 5
 
 
 def test_stopping_is_judged():
-    found = forecasting._judged([10, None, 50, None], [100, 100, 100, 100], [20, 30, None, None])
+    found = stopping._judged([10, None, 50, None], [100, 100, 100, 100], [20, 30, None, None])
     assert found == {"generalising": 2, "killed": 1, "never": 2, "stopped": 1, "saved": 0.25}

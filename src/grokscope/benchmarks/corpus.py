@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,17 +17,67 @@ from grokscope import runs
 from grokscope.clock import Clock
 from grokscope.experiment import Experiment
 from grokscope.forecast import signals
+from grokscope.forecast.content import Indicator
 from grokscope.forecast.first_passage import outside
-from grokscope.measures import Fit, LogitScale, Norms, RepresentationSpectrum, SoftmaxCollapse, WeightSketch
+from grokscope.forecast.gates import Course, course
+from grokscope.measures import (
+    CommutatorDefect,
+    Fit,
+    GradientSize,
+    LogitScale,
+    LogProbabilityQuantiles,
+    Norms,
+    RepresentationSpectrum,
+    SoftmaxCollapse,
+    WeightSketch,
+)
 from grokscope.models import MLP, Dense, Transformer
 from grokscope.objectives import MSE, CrossEntropy, Hinge
 from grokscope.optim import SGD, AdamW
 from grokscope.phases import find_anomalies, find_events, label
 from grokscope.tasks import BitwiseXor, Digits, ModularArithmetic, PermutationGroup, SparseParity
+from grokscope.trace import Floats, Steps, Trace
 
 MOMENTS = (1.5, 2.0, 4.0, 8.0)
 """Multiples of t_train at which forecasts are made."""
-WATCHED = (Fit(), Norms(), SoftmaxCollapse(), LogitScale(), RepresentationSpectrum(), WeightSketch(size=1024))
+
+
+class Spectrum(RepresentationSpectrum):
+    """At every look, as the monitor takes it."""
+
+    kind: ClassVar[str] = "grokscope.benchmarks.corpus:Spectrum"
+    every: ClassVar[int] = 1
+
+
+class Defect(CommutatorDefect):
+    """At every look."""
+
+    kind: ClassVar[str] = "grokscope.benchmarks.corpus:Defect"
+    every: ClassVar[int] = 1
+
+
+WATCHED = (
+    Fit(),
+    Norms(),
+    SoftmaxCollapse(),
+    LogitScale(),
+    Spectrum(),
+    WeightSketch(),
+    LogProbabilityQuantiles(),
+    Defect(pairs=3, batch=128),
+    GradientSize(),
+)
+"""What :class:`grokscope.Monitor` sees, of the same sizes."""
+SPARSE = (
+    "logits/scale",
+    "logits/confidence",
+    "logits/margin_median",
+    "precision/softmax_collapse",
+    "representation/effective_rank",
+    "commutator/defect",
+    "gradient/norm",
+)
+"""Curves of which each has looks of its own."""
 LOOKS = Clock(looks_per_decade=40, zoom=1, max_overhead=1.0, free_looks=1000)
 
 
@@ -186,7 +236,7 @@ def _kept(run: Any, system: System, cell: int, member: int, seed: int) -> dict[s
     at = [round(m * max(events.t_train, 1)) for m in MOMENTS] if events.t_train is not None else []
     until = events.last_step if events.t_test is None else events.t_test - 1
     moments = [(m, t) for m, t in zip(MOMENTS, at, strict=False) if t <= until]
-    found = {str(m): signals(trace.prefix(t), events, t, chance, member) for m, t in moments}
+    found = {str(m): signals(trace.prefix(t), events, t, chance, member) for m, t in moments}  # prefix: no hindsight
     norms = dict(zip(*(x.tolist() for x in trace.series("norm/weights", member)), strict=True))
     keys = ("train/loss", "train/accuracy", "test/loss", "test/accuracy", "norm/weights")
     steps = trace.series("train/loss", member)[0].tolist()
@@ -205,13 +255,39 @@ def _kept(run: Any, system: System, cell: int, member: int, seed: int) -> dict[s
         "v_test": _square(norms, events.t_test),
         "law": outside(events, runs.setting_of(experiment), events.last_step) is None,
         "signals": found,
+        "course": _course(trace, events.t_train, until, member),
         "steps": steps,
         "curves": {key: [_short(v) for v in trace.series(key, member)[1].tolist()] for key in keys},
+        "sparse": {key: _pairs(*trace.series(key, member)) for key in SPARSE},
     }
+
+
+def _course(trace: Trace, start: int | None, until: int, member: int) -> dict[str, Any]:
+    if start is None or until <= start:
+        return {}
+    seen = course(trace, start, until, member)
+    return {
+        gate: {n: _pairs(one.steps, one.values) for n, one in series.items()}
+        for gate, series in (("content", seen.content), ("viability", seen.viability))
+    }
+
+
+def course_of(kept: Mapping[str, Any]) -> Course:
+    """What the gates read of a run that is kept."""
+
+    def series(gate: str) -> dict[str, Indicator]:
+        seen = kept["course"].get(gate, {})
+        return {name: Indicator(np.array(steps), numbers(values)) for name, (steps, values) in seen.items()}
+
+    return Course(series("content"), series("viability"))
 
 
 def _square(norms: Mapping[int, float], step: int | None) -> float | None:
     return None if step is None or step not in norms else float(norms[step]) ** 2
+
+
+def _pairs(steps: Steps, values: Floats) -> list[list[Any]]:
+    return [steps.tolist(), [_short(v) for v in values.tolist()]]
 
 
 def _short(value: float) -> float | str:

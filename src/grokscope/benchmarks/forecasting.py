@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from grokscope.advice import VERDICTS
 from grokscope.benchmarks.corpus import MOMENTS, numbers
 from grokscope.diagnosis import diagnose
 from grokscope.forecast import Forecast, Setting
+from grokscope.forecast.base import INTERVAL
 from grokscope.forecast.fitted import FAR, SETS, fitted, inputs, name
 from grokscope.trace import Floats, Trace
 
@@ -49,7 +49,8 @@ def samples(corpus: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def fit(rows: Sequence[Mapping[str, Any]], sets: Sequence[Sequence[str]] = SETS) -> dict[str, Any]:
     """The models of :mod:`grokscope.forecast.fitted`, one for each set of signals.
 
-    The quantiles of the waiting time are those of residuals on systems held out one at a time.
+    The quantiles of the waiting time are those of residuals on systems held out one at a time, each system weighing
+    the same: of k systems they hold INTERVAL · (k + 1) / k, because the next one is a draw like these k.
     """
     models = {}
     for groups in sets:
@@ -58,17 +59,28 @@ def fit(rows: Sequence[Mapping[str, Any]], sets: Sequence[Sequence[str]] = SETS)
         if len({row["within"] for row in usable}) < 2:
             continue
         model = _model(usable, wanted)
-        left = []
+        left = {}
         for system in sorted({row["system"] for row in usable}):
             rest = [row for row in usable if row["system"] != system]
             if len({row["within"] for row in rest}) == 2:
                 partial = _model(rest, wanted)
-                left += _residuals([row for row in usable if row["system"] == system], wanted, partial)
-        left = left or _residuals(usable, wanted, model)
-        model["quantiles"] = [float(np.quantile(left, level)) for level in LEVELS]
+                left[system] = _residuals([row for row in usable if row["system"] == system], wanted, partial)
+        model["quantiles"] = _spread(left) or _spread({"all": _residuals(usable, wanted, model)})
         model["rows"], model["systems"] = len(usable), len({row["system"] for row in usable})
         models[name(groups)] = model
     return {"horizon": HORIZON, "models": models}
+
+
+def _spread(left: Mapping[str, Sequence[float]]) -> list[float]:
+    """Low, median and high quantile of residuals by system."""
+    kept = [residuals for residuals in left.values() if len(residuals)]
+    if not kept:
+        return []
+    share = min(INTERVAL * (len(kept) + 1) / len(kept), 1.0)
+    values = np.concatenate(kept)
+    weights = np.concatenate([np.full(len(residuals), 1 / len(residuals)) for residuals in kept])
+    levels = ((1 - share) / 2, 0.5, (1 + share) / 2)
+    return [float(q) for q in np.quantile(values, levels, weights=weights, method="inverted_cdf")]
 
 
 def norm_ratio(corpus: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -161,7 +173,7 @@ def scores_of(
         "area_by_system": _by_system(pairs),
         "brier": float(np.mean((p - truth) ** 2)),
         "median_factor": float(math.exp(np.median(errors))) if errors else None,
-        "coverage_90": float(np.mean(inside)) if inside else None,
+        "coverage": float(np.mean(inside)) if inside else None,
         "reliability": _reliability(truth, p),
     }
 
@@ -260,82 +272,3 @@ def _looks_off(steps: Sequence[int], truth: int | None, said: int | None) -> int
         return 0 if truth is said else 10**6
     where = np.asarray(steps)
     return int(np.searchsorted(where, said) - np.searchsorted(where, truth))
-
-
-def patience(values: Floats, evaluations: int, least: float = 0.0, rising: bool = False) -> int | None:
-    """Index of the evaluation at which a patience rule stops: no better by ``least`` for so many; None if never."""
-    best, since = -math.inf, 0
-    for i, value in enumerate(values if rising else -values):
-        if value > best + least:
-            best, since = float(value), 0
-        else:
-            since += 1
-            if since >= evaluations:
-                return i
-    return None
-
-
-def early_stopping(
-    corpus: Sequence[Mapping[str, Any]],
-    calibrations: Mapping[str, Mapping[str, Any]],
-    settings: Callable[[Mapping[str, Any]], Setting],
-    evaluations: int = 100,
-) -> dict[str, Any]:
-    """What stopping rules would have done: generalising runs killed, and steps saved on those that never do.
-
-    Each run is evaluated ``evaluations`` times, evenly, as training loops do; a rule sees nothing later.
-    Ours is :func:`grokscope.diagnosis.diagnose` with a calibration that has not seen the run's system.
-    """
-    rules: dict[str, list[int | None]] = {}
-    budgets, tests = [], []
-    for run in corpus:
-        grid = np.unique(np.linspace(0, run["budget"], evaluations + 1).round()[1:].astype(int))
-        grid = grid[grid <= run["steps"][-1]]
-        at = {key: np.interp(grid, run["steps"], numbers(run["curves"][key])) for key in ("test/loss", "test/accuracy")}
-        for label, index in (
-            ("validation loss, patience 3 (Lightning's default)", patience(at["test/loss"], 3)),
-            ("validation loss, patience 10", patience(at["test/loss"], 10)),
-            ("validation loss, patience 20", patience(at["test/loss"], 20)),
-            ("validation accuracy, patience 10", patience(at["test/accuracy"], 10, rising=True)),
-            ("validation loss, 1 % better within 200 steps", _flat(grid, at["test/loss"], 200)),
-        ):
-            rules.setdefault(label, []).append(None if index is None else int(grid[index]))
-        rules.setdefault("grokscope", []).append(_ours(run, grid, settings(run), calibrations[run["system"]]))
-        budgets.append(run["budget"])
-        tests.append(run["t_test"])
-    return {label: _judged(stops, budgets, tests) for label, stops in rules.items()} | {"evaluations": evaluations}
-
-
-def _flat(grid: Floats, losses: Floats, window: int) -> int | None:
-    """The first evaluation at which the loss is no more than 1 % better than its best ``window`` steps before."""
-    for i, step in enumerate(grid):
-        before = losses[grid <= step - window]
-        if len(before) and losses[: i + 1].min() > 0.99 * before.min():
-            return i
-    return None
-
-
-def _ours(run: Mapping[str, Any], grid: Floats, setting: Setting, numbers_: Mapping[str, Any]) -> int | None:
-    trace = rebuilt(run)
-    for step in grid:
-        found = diagnose(trace, setting, at=int(step), numbers=dict(numbers_))
-        if found.advice.verdict in VERDICTS[2:4]:
-            return int(step)
-        if found.advice.verdict == "generalised":
-            return None
-    return None
-
-
-def _judged(stops: Sequence[int | None], budgets: Sequence[int], tests: Sequence[int | None]) -> dict[str, Any]:
-    runs = list(zip(stops, budgets, tests, strict=True))
-    generalising = [(stop, test) for stop, _, test in runs if test is not None]
-    never = [(stop, budget) for stop, budget, test in runs if test is None]
-    killed = sum(stop is not None and stop < test for stop, test in generalising)
-    saved = [1 - (budget if stop is None else stop) / budget for stop, budget in never]
-    return {
-        "generalising": len(generalising),
-        "killed": killed,
-        "never": len(never),
-        "stopped": sum(stop is not None for stop, _ in never),
-        "saved": float(np.mean(saved)) if saved else None,
-    }

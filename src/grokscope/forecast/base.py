@@ -5,6 +5,15 @@ from typing import Literal
 
 from grokscope.trace import Trace
 
+Towards = Literal["generalises", "does not", "neither"]
+
+
+INTERVAL = 0.8
+"""Share of trainings, each of a system that was not calibrated on, whose t_test the interval is to hold."""
+
+
+TOO_EARLY = "the training rows are not known yet"
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -41,7 +50,7 @@ class Evidence:
     says: str
     """What it says, in words with numbers."""
     value: float | None = None
-    towards: Literal["generalises", "does not", "neither"] = "neither"
+    towards: Towards = "neither"
     """Where it points."""
 
 
@@ -56,13 +65,41 @@ class Forecast:
     horizon: int
     """Step until which the probability holds."""
     t_low: int | None = None
-    """5 % quantile of t_test, given that it generalises; None where no interval is given."""
+    """Lower end of an interval that holds t_test with :data:`INTERVAL`, given that it generalises; None without one."""
     t_median: int | None = None
     t_high: int | None = None
-    """95 % quantile of t_test."""
+    """Its upper end."""
     method: str = ""
     """Which forecaster spoke, and from what."""
     evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True)
+class Gates:
+    """The state of the two-gate rule (:mod:`grokscope.forecast.gates`) at one step."""
+
+    content: tuple[str, ...]
+    """Indicators beyond their thresholds."""
+    of: tuple[str, ...]
+    """Indicators that were there to ask."""
+    viable: bool
+    alarm: int | None
+    """First step at which both gates had been open for a few looks on end."""
+    expected: tuple[int, int, int] | None
+    """t_test by the alarm: low, median, high multiples of its step; None without an alarm or multiples."""
+
+    def evidence(self) -> Evidence:
+        """In words."""
+        names = f"{', '.join(self.content) or 'none'} of {', '.join(self.of)}"
+        forms = f"beyond the thresholds of forming content: {names}"
+        can = "the weights still move (norm or direction)" if self.viable else "the weights no longer move"
+        rings = "both gates were never open together" if self.alarm is None else f"alarm since step {self.alarm:,}"
+        after = ""
+        if self.expected is not None:
+            low, middle, high = self.expected
+            after = f"; runs that rang like this generalised at {middle:,} ({low:,} to {high:,})"
+        towards: Towards = "generalises" if self.alarm is not None else "neither"
+        return Evidence("gates", f"{forms}; {can}; {rings}{after}", None, towards)
 
 
 @dataclass(frozen=True)
@@ -71,6 +108,8 @@ class Forecasts:
 
     best: Forecast | None
     skipped: dict[str, str] = field(default_factory=dict)
+    gates: Gates | None = None
+    """The two-gate rule's state, where its indicators are there."""
 
 
 def known(trace: Trace, at: int | None) -> Trace:

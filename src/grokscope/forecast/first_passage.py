@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from grokscope.forecast.base import Evidence, Forecast, Setting
+from grokscope.forecast.base import TOO_EARLY, Evidence, Forecast, Setting
 from grokscope.forecast.signals import finite, turns
 from grokscope.measures.dynamics import contraction_constant, fit_contraction, slope
 from grokscope.phases import Events
@@ -106,7 +106,7 @@ def first_passage(
 def outside(events: Events, setting: Setting, at: int) -> str | None:
     """Why the law does not apply; None where it does."""
     if events.t_train is None or at <= events.t_train:
-        return "the training rows are not known yet"
+        return TOO_EARLY
     if setting.unit != "step":
         return "the log counts epochs; the law needs optimizer steps"
     if setting.lr is None or setting.weight_decay is None or setting.optimizer is None:

@@ -15,7 +15,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from grokscope.forecast.base import Evidence, Forecast, Setting
+from grokscope.forecast.base import TOO_EARLY, Evidence, Forecast, Setting
 from grokscope.forecast.first_passage import Refusal
 from grokscope.forecast.signals import GROUPS, words
 
@@ -61,7 +61,7 @@ def fitted(
         train_only: leave validation out even where it is there.
     """
     if not seen:
-        return Refusal("the training rows are not known yet")
+        return Refusal(TOO_EARLY)
     for groups in SETS:
         wanted = inputs(groups)
         if (train_only and "validation" in groups) or not set(wanted) <= set(seen):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from grokscope.forecast.content import Indicator, indicators
 from grokscope.measures.dynamics import angle, slope
 from grokscope.phases import Events
 from grokscope.trace import Floats, Steps, Trace
@@ -27,12 +28,20 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "direction": ("turn", "turn/slope"),
     "logits": ("scale/slope", "confidence"),
     "rank": ("rank/level", "rank/slope"),
+    "content": ("content/rank", "content/defect", "content/surprise", "content/gap"),
     "validation": ("test/share", "test/slope", "test/loss", "test/fall"),
 }
 """Signals that need the same quantities; a forecaster takes or leaves a group as a whole."""
 
 
-def signals(trace: Trace, events: Events, at: int, chance: float | None, member: int = 0) -> dict[str, float]:
+def signals(
+    trace: Trace,
+    events: Events,
+    at: int,
+    chance: float | None,
+    member: int = 0,
+    content: Mapping[str, Indicator] | None = None,
+) -> dict[str, float]:
     """The signals of one member at step ``at``, as many as the trace has the quantities for.
 
     ========== ====================================================================================
@@ -42,6 +51,7 @@ def signals(trace: Trace, events: Events, at: int, chance: float | None, member:
     turn       angle between the weights and those at t_train, in quarter turns; slope per e-fold of steps
     scale/…    slope: d ln(logit norm) / d ln(step);  confidence: mean largest probability, train rows
     rank/…     level: ln effective rank of the last hidden layer; slope per e-fold of steps
+    content/…  the indicators of :mod:`grokscope.forecast.content` (``content``, where they are known already)
     test/…     share: (accuracy − chance) / (1 − chance); slope per e-fold; loss: ln of it; fall: ln(loss / its peak)
     ========== ====================================================================================
 
@@ -92,6 +102,8 @@ def signals(trace: Trace, events: Events, at: int, chance: float | None, member:
     if len(x) >= FEWEST:
         put("rank/level", last)
         put("rank/slope", slope(x, y))
+    for name, one in (indicators(trace, start, at, member) if content is None else content).items():
+        put(f"content/{name}", one.upto(at))
     if chance is not None:
         x, y, last = recent("test/accuracy", log=False)
         put("test/share", (last - chance) / (1 - chance))
@@ -134,6 +146,10 @@ def words(name: str, value: float) -> str:
         "confidence": f"the mean largest probability on training rows is {value:.3f}",
         "rank/level": f"the last hidden layer has an effective rank of {math.exp(min(value, 50)):.3g}",
         "rank/slope": f"the effective rank of the last hidden layer {per}",
+        "content/rank": f"that effective rank is {math.exp(min(value, 50)):.2g} times its first since then",
+        "content/defect": f"the commutator defect is {math.exp(min(value, 50)):.3g} times its first since then",
+        "content/surprise": f"the training rows' probabilities move so that {value:.0%} cannot be foretold from before",
+        "content/gap": f"the updates' spectral gap is {math.exp(min(value, 50)):.2g} times its first since then",
         "test/share": f"held-out accuracy is {value:.1%} of the way from chance to 1",
         "test/slope": f"held-out accuracy moves by {value * math.log(2):+.1%} of that way per doubling of steps",
         "test/loss": f"the held-out loss is {math.exp(min(value, 50)):.3g}",

@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from grokscope.measures import dynamics, precision, spectrum
 from grokscope.measures.fit import Fit
-from grokscope.measures.landscape import GradientSize
+from grokscope.measures.landscape import CommutatorDefect, GradientSize, commutator_defect
+from grokscope.measures.memorization import log_probability
 from grokscope.measures.norms import Norms
 from grokscope.monitoring.journal import tell, why
 from grokscope.monitoring.names import recognised
@@ -44,6 +46,8 @@ def quantities() -> dict[str, Quantity]:
         GradientSize,
         spectrum.RepresentationSpectrum,
         dynamics.WeightSketch,
+        dynamics.LogProbabilityQuantiles,
+        CommutatorDefect,
     )
     found = {quantity.key: quantity for kind in kinds for quantity in kind.quantities}
     batch = "Euclidean norm of the gradient that the last update was given"
@@ -56,7 +60,7 @@ _KEYS = (
     *("train/loss", "train/accuracy", "test/loss", "test/accuracy", "norm/weights", "gradient/norm"),
     *("update/decay_share", "logits/scale", "logits/confidence", "logits/margin_median"),
     *("precision/softmax_collapse", "precision/zero_losses", "representation/effective_rank"),
-    "dynamics/weight_sketch",
+    *("dynamics/weight_sketch", "dynamics/log_probability", "commutator/defect"),
 )
 
 
@@ -81,6 +85,8 @@ class Eye:
     ) -> None:
         self.module, self.probe, self.validation = module, probe, validation
         self.together, self.trace = together, trace
+        self._drawn = 0
+        """Looks whose mini-batches were drawn."""
         self.took: Callable[[str, float], None] = lambda name, seconds: None
         """Is told each part's seconds."""
         if probe is None:
@@ -93,6 +99,10 @@ class Eye:
         found = {"fit": 1e-3, "norm": 2e-9 * size, "gradient": 4e-9 * size, "sketch": 4e-8 * size}
         if self.probe is not None:
             found |= {"logits": 1e-3, "representation": 1e-3}
+            if reason := _no_defect(self.module, self.probe, size):
+                self.trace.skipped["defect"] = reason
+            else:
+                found["defect"] = 1e-2
         return found | ({"validation": 1e-3} if callable(self.validation) else {})
 
     def look(self, takes: frozenset[str]) -> Row:
@@ -113,7 +123,7 @@ class Eye:
         if seen is not None and "representation" in alive and self.together.first:
             with self._timed("representation"):
                 row |= self._guarded("representation", lambda: self._representation(seen)) or {}
-        for name, measure in (("norm", self._norm), ("sketch", self._sketch)):
+        for name, measure in (("norm", self._norm), ("sketch", self._sketch), ("defect", self._defect)):
             if name in alive and self.together.first:
                 with self._timed(name):
                     row |= self._guarded(name, measure) or {}
@@ -175,7 +185,7 @@ class Eye:
         sums, counts = total[: len(_MEANS)], total[len(_MEANS) :]
         row: Row = {key: s / n for key, s, n in zip(_MEANS, sums, counts, strict=True) if n}
         if count:
-            row["logits/margin_median"] = found["logits/margin_median"]
+            row |= {key: found[key] for key in ("logits/margin_median", "dynamics/log_probability")}
             if not losses:
                 self.trace.skipped.setdefault("precision/zero_losses", "the loss gives a mean and not each row's")
         return row
@@ -195,6 +205,15 @@ class Eye:
         found = dynamics.sketch_parts(pieces, SKETCH.size, SKETCH.seed)
         return {"dynamics/weight_sketch": found.astype(np.float32)}
 
+    def _defect(self) -> Row:
+        probe = self.probe
+        assert probe is not None
+        self._drawn += 1
+        draw = torch.Generator().manual_seed(self._drawn)
+        with untouched(self.module):
+            found = [commutator_defect(*probe.two_losses(self.module, draw)) for _ in range(PAIRS)]
+        return {"commutator/defect": float(np.median(found))}
+
     def _validate(self) -> Row:
         validation = self.validation
         assert callable(validation)
@@ -203,6 +222,10 @@ class Eye:
         return validated(given)
 
 
+PAIRS = 3
+"""Pairs of mini-batches that the commutator defect is the median of."""
+MOST_WEIGHTS = 5_000_000
+"""Above, the six vectors of weights that the defect holds at once are too much (ours)."""
 RANK_ROWS = 256
 """Predictions of which the spectrum of the last hidden layer is taken, at most about twice as many."""
 _MEANS = (
@@ -213,15 +236,29 @@ _MEANS = (
 )
 
 
-def _of_logits(seen: Seen) -> dict[str, float]:
+def _no_defect(module: nn.Module, probe: Batch, size: int) -> str | None:
+    """Why no commutator defect is taken; None where it is."""
+    if size > MOST_WEIGHTS:
+        return f"{size:,} weights; it holds six vectors of them at once, so it is taken up to {MOST_WEIGHTS:,}"
+    if not probe.half():
+        return "the probe has no rows that could be taken apart into mini-batches"
+    sharded = [type(part).__name__ for part in module.modules() if "FSDP" in type(part).__name__]
+    if sharded or any(type(p).__name__ == "DTensor" for p in module.parameters()):
+        return "the weights are sharded over processes, and it is taken by one process alone"
+    return None
+
+
+def _of_logits(seen: Seen) -> dict[str, Any]:
     assert seen.logits_MV is not None
     assert seen.targets_M is not None
     z = seen.logits_MV
-    found = {
+    log_p_M = log_probability(z[:, None], seen.targets_M[:, None])
+    found: dict[str, Any] = {
         "logits/scale": precision.logit_scale(z).item(),
         "logits/confidence": precision.confidence(z).item(),
         "logits/margin_median": precision.margin_quantiles(precision.margins(z, seen.targets_M), [0.5]).item(),
         "precision/softmax_collapse": precision.softmax_collapse(z).item(),
+        "dynamics/log_probability": dynamics.quantiles(log_p_M.cpu().numpy()).astype(np.float32),
     }
     if seen.losses_M is not None:
         found["precision/zero_losses"] = precision.zero_losses(seen.losses_M).item()

@@ -10,13 +10,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from grokscope.errors import BadInput
-from grokscope.measures.hooks import Inputs, call, hooked, logits_of
+from grokscope.measures.curvature import FlatLoss, flat_loss
+from grokscope.measures.hooks import Inputs, Logits, call, hooked, logits_of
 from grokscope.objectives import CrossEntropy
 
 IGNORED = -100
 """Target that is not asked for, as in torch's cross-entropy."""
 ROWS = 1024
 """Predictions whose logits are kept for the measures of logits, at most, evenly spread."""
+MINI = 128
+"""Rows of a mini-batch whose gradient is taken, at most."""
 PLAIN = CrossEntropy(softmax="float32")  # what F.cross_entropy computes
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -107,6 +110,30 @@ class Batch:
             None if layer is None or layer.numel() % len(asked) else layer.reshape(len(asked), -1)[kept],
         )
 
+    def half(self) -> int:
+        """Rows of a mini-batch such that two of them have none in common; 0 where rows cannot be told apart."""
+        count = len(self.targets) if self.targets.ndim else 0
+        return 0 if _taken(self.inputs, torch.arange(0), count) is None else min(count // 2, MINI)
+
+    def two_losses(self, module: nn.Module, generator: torch.Generator) -> tuple[FlatLoss, FlatLoss, Tensor]:
+        """The mean loss of two mini-batches as functions of all weights in one vector, and the vector."""
+        device = next((p.device for p in module.parameters()), torch.device("cpu"))
+        rows = torch.randperm(len(self.targets), generator=generator)[: 2 * self.half()]
+        found = []
+        for mine in rows.chunk(2):
+            inputs, targets = _taken(self.inputs, mine, len(self.targets)), self.targets[mine.to(self.targets.device)]
+            loss, theta_P = flat_loss(Logits(module, self.read), self._mean, moved(inputs, device), targets.to(device))
+            found.append(loss)
+        return found[0], found[1], theta_P
+
+    def _mean(self, raw: Tensor, targets: Tensor) -> Tensor:
+        if self._default:
+            logits_MV, classes_M = self._classes(raw, targets)
+            if logits_MV is not None and classes_M is not None:
+                asked = classes_M != IGNORED
+                return PLAIN.per_token(logits_MV[asked], classes_M[asked]).mean()
+        return self._losses(raw, targets).mean()
+
     @property
     def objective(self) -> str | None:
         """cross-entropy, mse, or the name of the loss that was given."""
@@ -177,6 +204,21 @@ def _two(raw: Tensor) -> Tensor:
     """One logit of a binary answer as the two logits 0 and z."""
     z = raw.flatten()
     return torch.stack([torch.zeros_like(z), z], 1)
+
+
+def _taken(inputs: Any, rows: Tensor, count: int) -> Any:
+    """Some rows of all tensors that have one for each target; None where there are none."""
+    if isinstance(inputs, Tensor):
+        return inputs[rows.to(inputs.device)] if inputs.ndim and len(inputs) == count else None
+    if not isinstance(inputs, Mapping | list | tuple):
+        return None
+    each = {
+        k: _taken(v, rows, count) for k, v in (inputs.items() if isinstance(inputs, Mapping) else enumerate(inputs))
+    }
+    if all(value is None for value in each.values()):
+        return None
+    kept = {k: (inputs[k] if value is None else value) for k, value in each.items()}
+    return kept if isinstance(inputs, Mapping) else type(inputs)(kept.values())
 
 
 def moved(inputs: Any, device: torch.device) -> Any:
