@@ -49,13 +49,6 @@ class Spectrum(RepresentationSpectrum):
     every: ClassVar[int] = 1
 
 
-class Defect(CommutatorDefect):
-    """At every look."""
-
-    kind: ClassVar[str] = "grokscope.benchmarks.corpus:Defect"
-    every: ClassVar[int] = 1
-
-
 WATCHED = (
     Fit(),
     Norms(),
@@ -64,7 +57,7 @@ WATCHED = (
     Spectrum(),
     WeightSketch(),
     LogProbabilityQuantiles(),
-    Defect(pairs=3, batch=128),
+    CommutatorDefect(pairs=3, batch=128, form="bracket"),
     GradientSize(),
 )
 """What :class:`grokscope.Monitor` sees, of the same sizes."""

@@ -13,7 +13,7 @@ from torch import nn
 
 from grokscope.measures import dynamics, precision, spectrum
 from grokscope.measures.fit import Fit
-from grokscope.measures.landscape import CommutatorDefect, GradientSize, commutator_defect
+from grokscope.measures.landscape import CommutatorDefect, GradientSize, commutator_bracket
 from grokscope.measures.memorization import log_probability
 from grokscope.measures.norms import Norms
 from grokscope.monitoring.journal import tell, why
@@ -206,12 +206,13 @@ class Eye:
         return {"dynamics/weight_sketch": found.astype(np.float32)}
 
     def _defect(self) -> Row:
+        """Its limit for small steps: a step across a kink of ReLU adds about 1/η, which hides all else."""
         probe = self.probe
         assert probe is not None
         self._drawn += 1
         draw = torch.Generator().manual_seed(self._drawn)
         with untouched(self.module):
-            found = [commutator_defect(*probe.two_losses(self.module, draw)) for _ in range(PAIRS)]
+            found = [commutator_bracket(*probe.two_losses(self.module, draw)) for _ in range(PAIRS)]
         return {"commutator/defect": float(np.median(found))}
 
     def _validate(self) -> Row:
