@@ -115,7 +115,7 @@ def diagnose(
     )
     skipped |= given.skipped if phases.events.t_test is None else {}
     ahead = given.best if phases.events.t_test is None else None
-    advice = advise(seen, phases, setting, ahead, rule, before.best)
+    advice = advise(seen, phases, setting, ahead, rule, before.best, given.gates)
     held_out = any(key in seen.keys() for key in ("test/loss", "test/accuracy"))
     if not held_out:
         skipped["label"] = "there is no held-out loss or accuracy"

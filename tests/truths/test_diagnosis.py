@@ -2,13 +2,15 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from grokscope import diagnose
-from grokscope.advice import VERDICTS
-from grokscope.forecast import Setting
+from grokscope.advice import VERDICTS, advise
+from grokscope.forecast import Forecast, Setting
+from grokscope.phases import read_phases
 from grokscope.report.diagnosis_page import Read, render
 from grokscope.trace import Trace
 
@@ -61,6 +63,18 @@ def test_nan_is_a_numerical_fault():
     assert f"{next(int(t) for t in STEPS if t > 700):,}" in found.advice.text
 
 
+def test_a_loss_far_above_guessing_is_a_numerical_fault():
+    def after(loss):
+        return diagnose(curves(step_at(10**9), loss=lambda t: loss if t > 700 else 1 / t), Setting(chance=0.05)).advice
+
+    bound = 10 * -math.log(0.05)
+    assert after(1.01 * bound).verdict == "numerical fault"
+    assert f"since step {next(int(t) for t in STEPS if t > 700):,}" in after(1.01 * bound).text
+    assert after(0.99 * bound).verdict != "numerical fault"
+    spike = curves(step_at(10**9), loss=lambda t: 1e9 if 700 < t < 800 else 1 / t)
+    assert diagnose(spike, Setting(chance=0.05)).advice.verdict != "numerical fault"
+
+
 def test_collapsed_softmax_is_a_numerical_fault():
     seen = {"precision__softmax_collapse": lambda t: 0.9 if t > 100 else 0.0}
     assert diagnose(curves(step_at(10**9), **seen)).advice.verdict == "numerical fault"
@@ -78,13 +92,165 @@ def test_a_dip_is_no_loss():
     assert found.advice.verdict == "generalised"
 
 
+@pytest.mark.parametrize(
+    ("norm", "loss", "words"),
+    [
+        (lambda t: 10.0 if t < 3000 else 6.0, lambda t: 1e-4, "training data"),
+        (lambda t: 10.0 if t < 3000 else 3.0, lambda t: 1e-4 if t < 3000 else 1.0, "less weight decay"),
+        (lambda t: 10.0, lambda t: 0.5 if 3000 <= t < 3200 else 1e-4, "smaller learning rate"),
+    ],
+)
+def test_lost_generalisation_says_what_else_changed(norm, loss, words):
+    found = diagnose(curves(lambda t: 1.0 if 500 <= t < 3000 else 0.05, loss=loss, norm__weights=norm))
+    assert found.advice.verdict == "losing generalisation"
+    assert words in found.advice.would_tell
+    assert {"test/accuracy", "norm/weights", "train/loss"} <= {one.measure for one in found.advice.evidence}
+
+
+def test_a_held_out_loss_alone_shows_a_loss_too():
+    def held_out(t):
+        return 0.1 if 900 <= t < 3000 else 4.0
+
+    none = {"accuracy": lambda t: None, "train": lambda t: None}
+    found = diagnose(curves(**none, test_loss=held_out))
+    assert found.advice.verdict == "losing generalisation"
+    assert "held-out loss was 0.1" in found.advice.text
+    assert [a.name for a in found.phases.anomalies] == ["ungrokking"]
+    kept = diagnose(curves(**none, test_loss=lambda t: 0.1 if t >= 900 else 4.0))
+    assert (kept.advice.verdict, kept.phases.anomalies) == ("generalised", [])
+
+
+def test_a_loss_that_does_not_last_is_none():
+    def dip(looks):
+        return curves(lambda t: 1.0 if t >= 500 and t not in set(STEPS[-looks:].tolist()) else 0.05)
+
+    span = [looks for looks in range(3, 12) if STEPS[-1] - STEPS[-looks] >= 0.05 * STEPS[-1]]
+    assert diagnose(dip(2)).advice.verdict == "generalised"
+    assert diagnose(dip(span[0])).advice.verdict == "losing generalisation"
+
+
 def test_without_decay_or_drift_it_is_blocked():
-    still = {"norm__weights": lambda t: 10.0}
-    told = Setting(chance=0.05, weight_decay=0.0)
-    found = diagnose(curves(step_at(10**9), loss=lambda t: 1e-6, **still), told)
-    if found.forecast is None or found.forecast.p_generalise < 0.5:
-        assert found.advice.verdict == "structurally blocked"
-        assert "weight decay is 0" in found.advice.text
+    told = replace(CONTROL, weight_decay=0.0)
+    trace = curves(step_at(10**9, low=0.2), **AT_CHANCE)
+    found = advised(trace, told)
+    assert found.verdict == "structurally blocked"
+    assert "weight decay is 0" in found.text
+    assert advised(trace, CONTROL).verdict == "cannot tell yet"
+    assert advised(trace, told, p=0.6).verdict == "keep training"
+    assert advised(curves(step_at(10**9, low=0.2), norm__weights=lambda t: t**0.1), told).verdict == "cannot tell yet"
+
+
+def slingshot_run(spikes, growth=0.1, **more):
+    """Evenly spaced looks; the norm grows before each spike of the loss and stands still after it."""
+    trace = Trace()
+    norm = 10.0
+    for look in range(200):
+        norm *= 1 + (growth / 20 if any(0 < spike - look <= 20 for spike in spikes) else 0.0)
+        row = {
+            "train/loss": 3.0 if look < 5 else (0.5 if look in spikes else 1e-4),
+            "train/accuracy": 0.1 if look < 5 else 1.0,
+            "test/loss": 5.0,
+            "test/accuracy": 0.05,
+            "norm/weights": norm,
+        }
+        trace.add(0, 10 * look, row | more)
+    return trace
+
+
+def anomalies(found):
+    return [(a.name, a.start) for a in found.phases.anomalies]
+
+
+def test_repeated_slingshots_are_a_fault_that_need_not_end_a_training():
+    found = diagnose(slingshot_run([60, 140]), Setting(chance=0.05, weight_decay=0.0))
+    assert anomalies(found) == [("slingshot", 600), ("slingshot", 1400)]
+    assert (found.advice.verdict, found.advice.stop) == ("numerical fault", False)
+    assert "norm/weights" in [one.measure for one in found.advice.evidence]
+    assert "600, 1,400" in found.advice.text
+    assert "float64" in found.advice.would_tell
+    assert found.summary()["stop"] is False
+
+
+@pytest.mark.parametrize(
+    ("trace", "named"),
+    [
+        (slingshot_run([140]), [("slingshot", 1400)]),  # one may be an accident
+        (slingshot_run([40, 80]), [("slingshot", 400), ("slingshot", 800)]),  # long ago
+        (slingshot_run([60, 140], growth=0.0), [("loss spike", 600), ("loss spike", 1400)]),  # of a norm that is still
+        (slingshot_run([]), []),
+    ],
+)
+def test_what_is_near_slingshots_is_not_called_so(trace, named):
+    found = diagnose(trace, Setting(chance=0.05, weight_decay=0.0))
+    assert anomalies(found) == named
+    assert found.advice.verdict != "numerical fault"
+
+
+def test_without_a_norm_a_spike_is_only_a_spike():
+    whole, log = slingshot_run([60, 140]), Trace()
+    for step, loss in zip(*whole.series("train/loss", 0), strict=True):
+        log.add(0, int(step), {"train/loss": float(loss)})
+    found = diagnose(log)
+    assert anomalies(found) == [("loss spike", 600), ("loss spike", 1400)]
+    assert all("cannot be told from a slingshot" in a.note for a in found.phases.anomalies)
+    assert found.advice.verdict != "numerical fault"
+
+
+def test_slingshots_that_led_to_generalisation_are_no_fault():
+    trace = slingshot_run([60, 140])
+    for look in range(150, 200):
+        trace.add(0, 10 * look, {"test/accuracy": 1.0})
+    assert diagnose(trace, Setting(chance=0.05)).advice.verdict == "generalised"
+
+
+def test_a_collapsed_softmax_that_still_has_losses_is_no_fault():
+    seen = {"precision__softmax_collapse": lambda t: 0.9 if t > 100 else 0.0}
+    exact = seen | {"precision__zero_losses": lambda t: 0.0}
+    assert diagnose(curves(step_at(10**9), **exact)).advice.verdict != "numerical fault"
+    plain = seen | {"precision__zero_losses": lambda t: 0.8 if t > 100 else 0.0}
+    found = diagnose(curves(step_at(10**9), **plain)).advice
+    assert (found.verdict, found.evidence[0].measure, found.stop) == ("numerical fault", "precision/zero_losses", True)
+
+
+CONTROL = Setting(chance=0.05, weight_decay=1.0)
+AT_CHANCE = {"norm__weights": lambda t: 10.0}
+
+
+def advised(trace, setting=CONTROL, p=0.3):
+    """The advice beside a forecast of this probability, whatever calibration ships."""
+    phases = read_phases(trace, setting.chance)[0]
+    return advise(trace, phases, setting, Forecast(phases.events.last_step, p, 10 * phases.events.last_step))
+
+
+def test_a_training_that_stands_still_at_chance_is_blocked():
+    trace = curves(lambda t: 0.05 + 0.01 * math.sin(t), **AT_CHANCE)
+    found = advised(trace)
+    assert (found.verdict, found.stop) == ("structurally blocked", True)
+    assert {one.measure for one in found.evidence} == {"test/accuracy", "norm/weights", "test/loss"}
+    assert "control" in found.would_tell
+    assert advised(trace, p=0.6).verdict == "keep training"
+    assert advised(trace.prefix(500)).verdict == "cannot tell yet"  # 17 times t_train
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "more"),
+    [
+        (lambda t: 0.15, AT_CHANCE),  # above chance
+        (lambda t: 0.05, {"norm__weights": lambda t: 10.0 * t**-0.1}),  # the norm drifts
+        (lambda t: 0.05, AT_CHANCE | {"test_loss": lambda t: 6.0 * t**-0.1}),  # the held-out loss falls
+        (lambda t: 0.05, {}),  # no norm was seen
+    ],
+)
+def test_what_still_moves_is_not_blocked_at_chance(accuracy, more):
+    assert advised(curves(accuracy, **more)).verdict == "cannot tell yet"
+
+
+@pytest.mark.parametrize("setting", [CONTROL, replace(CONTROL, weight_decay=0.0)])
+def test_weights_that_turn_are_not_blocked(setting):
+    trace = curves(step_at(10**9), **AT_CHANCE)
+    for t in STEPS.tolist():
+        trace.add(0, t, {"dynamics/weight_sketch": np.array([math.cos(t / 5000), math.sin(t / 5000)])})
+    assert advised(trace, setting).verdict == "cannot tell yet"
 
 
 def test_chance_is_read_from_the_first_looks():

@@ -136,6 +136,23 @@ def test_forecast_says_why_the_rule_is_silent():
     assert "indicators" in said.skipped["two-gate rule"]
 
 
+def test_an_alarm_forbids_to_call_it_blocked():
+    from grokscope.advice.plateau import by_forecast
+    from grokscope.forecast import Forecast
+    from grokscope.phases import read_phases
+
+    trace = traced({"test/accuracy": lambda i: 0.1, "test/loss": lambda i: 3.0}, np.arange(1, 200))
+    (phases,) = read_phases(trace, 0.1)
+    no = Forecast(199, 0.02, 1990)
+    silent, ringing = Gates((), ("rank", "gap"), True, None, None), Gates(("rank",), ("rank", "gap"), True, 50, None)
+    for state, verdict in (
+        (None, "structurally blocked"),
+        (silent, "structurally blocked"),
+        (ringing, "cannot tell yet"),
+    ):
+        assert by_forecast(trace, phases, Setting(chance=0.1), no, no, state, 0).verdict == verdict
+
+
 def corpus(informative=True):
     """Two systems of runs in which three indicators rise before generalisation, or by chance."""
     draw, runs = np.random.default_rng(3), []

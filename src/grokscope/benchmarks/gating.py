@@ -3,7 +3,7 @@
 A run counts as *late* where t_test ≥ LATE · t_train, and as *never* where t_test did not come within the budget.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -94,12 +94,10 @@ def gate_scores(corpus: Sequence[Mapping[str, Any]], learned: Sequence[Mapping[s
         for system in sorted({run["system"] for run in corpus}):
             numbers = fit_gates([run for run in learned if run["system"] != system], rule)
             never, late = kinds(run for run in corpus if run["system"] == system)
-            ring: Callable[[Mapping[str, Any]], int | None]
-            ring = lambda run, n=numbers: rings(course_of(run), n["thresholds"], rule)  # noqa: E731, B023
-            wrong = sum(ring(run) is not None for run in never)
+            wrong = sum(rings(course_of(run), numbers["thresholds"], rule) is not None for run in never)
             here = []
             for run in late:
-                step = ring(run)
+                step = rings(course_of(run), numbers["thresholds"], rule)
                 if step is None:
                     continue
                 here.append((run["t_test"] - step) / (run["t_test"] - run["t_train"]))

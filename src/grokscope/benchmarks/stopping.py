@@ -104,10 +104,10 @@ def _ours(run: Mapping[str, Any], grid: Floats, setting: Setting, numbers_: Mapp
     trace = rebuilt(run)
     for step in grid:
         found = diagnose(trace, setting, at=int(step), numbers=dict(numbers_))
-        if found.advice.verdict in VERDICTS[2:4]:
-            return int(step)
         if found.advice.verdict == "generalised":
             return None
+        if found.advice.stop:
+            return int(step)
     return None
 
 

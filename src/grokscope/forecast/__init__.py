@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from grokscope.forecast.base import TOO_EARLY, Evidence, Forecast, Forecasts, Setting, known
+from grokscope.forecast.base import TOO_EARLY, Evidence, Forecast, Forecasts, Gates, Setting, known
 from grokscope.forecast.first_passage import Refusal, first_passage
 from grokscope.forecast.fitted import calibration, fitted
-from grokscope.forecast.gates import Gates, course, gates
+from grokscope.forecast.gates import course, gates
 from grokscope.forecast.signals import signals
 from grokscope.phases import EventRule, find_events
 from grokscope.trace import Trace
