@@ -4,6 +4,7 @@ import json
 import math
 import struct
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -164,6 +165,34 @@ def test_wandb_offline(tmp_path, monkeypatch):
     torn = read_log(file)[0]
     assert 0 < len(series(torn, "train/loss")[0]) < 4
     assert "ends within a record" in " ".join(torn.notes)
+
+
+def record(**fields):
+    """A record as wandb's log has it, on its own in a block."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data = Record(**fields).SerializeToString()
+    return struct.pack("<IHB", zlib.crc32(data, zlib.crc32(b"\1")), len(data), 1) + data
+
+
+def test_wandb_settings_from_the_command_line_and_from_files_beside_the_run(tmp_path):
+    from wandb.proto.wandb_internal_pb2 import EnvironmentRecord, HistoryItem, HistoryRecord
+
+    folder = tmp_path / "offline-run-20260101_000000-abc"
+    (folder / "files").mkdir(parents=True)
+    rows = [record(history=HistoryRecord(item=[HistoryItem(key="val_acc", value_json=f"{i / 4}")])) for i in range(3)]
+    told = record(environment=EnvironmentRecord(args=["--lr", "0.5", "--weight-decay=2", "--batch_size", "32"]))
+    log, config, metadata = folder / "run-abc.wandb", folder / "files/config.yaml", folder / "files/wandb-metadata.json"
+    log.write_bytes(b":W&B\xe1\xbe\0" + told + b"".join(rows))
+    assert read_log(log)[0].settings == {"lr": 0.5, "weight_decay": 2, "batch_size": 32}
+    metadata.write_text(json.dumps({"args": ["--optimizer", "sgd", "--lr", "7"], "program": "train.py"}))
+    assert read_log(log)[0].settings == {"lr": 0.5, "weight_decay": 2, "batch_size": 32, "optimizer": "sgd"}
+    config.write_text("wandb_version: 1\n_wandb:\n  value: {}\nlr:\n  desc: null\n  value: 0.001\n")
+    (run,) = read_log(tmp_path)
+    assert run.settings == {"lr": 0.001, "weight_decay": 2, "batch_size": 32, "optimizer": "sgd"}
+    for bad in ("{", "[1]", '{"args": {"lr": 1}}', '{"args": [["--lr"], null]}', "[" * 100_000):
+        metadata.write_text(bad)
+        assert read_log(log)[0].settings["lr"] == 0.001
 
 
 def test_mlflow_file_store(tmp_path, monkeypatch):

@@ -137,6 +137,26 @@ def test_wandb_chart_export(tmp_path):
     assert "2 __MIN and __MAX columns of the export dropped" in runs[0].notes
 
 
+def test_wandb_exports_of_runs_with_the_same_name_with_inner_steps_and_over_time(tmp_path):
+    columns = ("_step", "_step__MIN", "val_loss", "val_loss__MIN", "val_loss__MAX", "val/acc", "val/acc__MIN")
+    header = ",".join(['"trainer/global_step"', *(f'"a - {c}"' for _ in range(2) for c in columns)])
+    rows = "".join(",".join(map(str, [10 * i, *(i, 0, i / 4, 7, 8, i / 8, 9) * 2])) + "\n" for i in range(3))
+    runs = read_log(written(tmp_path, f"{header}\n{rows}"))
+    assert [r.name for r in runs] == ["log.csv a", "log.csv a (2)"]
+    for r in runs:
+        assert r.columns == {"test/loss": "val_loss", "test/accuracy": "val/acc", "step": "trainer/global_step"}
+        assert loss(r, "test/loss") == {0: 0.0, 10: 0.25, 20: 0.5}
+        assert loss(r, "test/accuracy") == {0: 0.0, 10: 0.125, 20: 0.25}
+        assert not any("__M" in key for key in r.trace.keys())
+    header = '"Relative Time (Process)","a - val_acc","b (2) - val_acc"'
+    runs = read_log(written(tmp_path, f"{header}\n0.5,0.1,0.2\n1.5,0.3,0.4\n"))
+    assert [(r.name, loss(r, "test/accuracy")) for r in runs] == [
+        ("log.csv a", {0: 0.1, 1: 0.3}),
+        ("log.csv b (2)", {0: 0.2, 1: 0.4}),
+    ]
+    assert "no column of steps: rows are counted from 0" in runs[0].notes
+
+
 def test_tensorboard_chart_export(tmp_path):
     text = "Wall time,Step,Value\n1700000000.5,0,0.25\n1700000001.5,10,0.5\n"
     (run,) = read_log(written(tmp_path, text, "run-a_b-tag-val_acc.csv"))
@@ -145,12 +165,12 @@ def test_tensorboard_chart_export(tmp_path):
 
 
 def trackio(path, ids=True):
-    """A project as trackio 0.36 writes it; without run_id, as before 0.23."""
-    who = "run_id TEXT NOT NULL, " if ids else ""
+    """A project as trackio 0.43 writes it, its JSON as bytes; without run_id and log_id, as trackio 0.22 did."""
+    who, more = ("run_id TEXT NOT NULL, ", ", log_id TEXT, space_id TEXT") if ids else ("", "")
     with sqlite3.connect(path) as db:
         db.execute(
             f"CREATE TABLE metrics (id INTEGER PRIMARY KEY AUTOINCREMENT, {who}timestamp TEXT NOT NULL, "
-            "run_name TEXT NOT NULL, step INTEGER NOT NULL, metrics TEXT NOT NULL)"
+            f"run_name TEXT NOT NULL, step INTEGER NOT NULL, metrics TEXT NOT NULL{more})"
         )
         db.execute(
             f"CREATE TABLE configs (id INTEGER PRIMARY KEY AUTOINCREMENT, {who}run_name TEXT NOT NULL, "
@@ -161,14 +181,14 @@ def trackio(path, ids=True):
             marks = "?, " * len(identity)
             names = "run_id, " if ids else ""
             for step, value in ((0, 0.5), (10, "NaN"), (20, "-Infinity")):
-                told = json.dumps({"train": {"loss": value}, "val/accuracy": step / 20})
+                told = json.dumps({"train": {"loss": value}, "val/accuracy": step / 20}).encode()
                 db.execute(
                     f"INSERT INTO metrics ({names}timestamp, run_name, step, metrics) VALUES ({marks}'t', ?, ?, ?)",
                     (*identity, run, step, told),
                 )
             db.execute(
                 f"INSERT INTO configs ({names}run_name, config, created_at) VALUES ({marks}?, ?, 't')",
-                (*identity, run, json.dumps({"learning_rate": 0.1, "_Username": "x"})),
+                (*identity, run, json.dumps({"learning_rate": 0.1, "_Username": "x"}).encode()),
             )
     db.close()
     return path

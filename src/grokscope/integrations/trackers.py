@@ -98,8 +98,8 @@ class TrackioSink:
         self.log = trackio.log if run is None else run.log
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """One row of the finite scalars."""
-        self.log(finite(values), step=step)
+        """One row."""
+        self.log(dict(values), step=step)
 
     def close(self) -> None:
         """The run is its owner's to finish."""

@@ -1,10 +1,11 @@
 """SQLite files, opened read-only: MLflow's tracking database and Trackio's projects.
 
-Only the queries of this module run. A table must be a table (a view could compute for ever), work is
-stopped after a minute, and functions and virtual tables of the file's own schema are not trusted.
+Only the queries of this module run, on stored columns of stored tables: a view, a virtual table or a generated
+column could compute for ever. Work is stopped after a minute, and functions of the file's own schema are not
+trusted.
 
-Trackio (schema of version 0.36; before 0.23 there was no run_id): ``metrics`` (run_name, step, metrics as
-JSON) and ``configs`` (run_name, config as JSON). MLflow (3.17): ``metrics`` (key, value, step, timestamp,
+Trackio (schema of version 0.43; 0.22 had no run_id): ``metrics`` (run_name, step, metrics as JSON) and
+``configs`` (run_name, config as JSON), the JSON in bytes. MLflow (3.17): ``metrics`` (key, value, step, timestamp,
 is_nan, run_uuid), ``params``, ``runs``.
 """
 
@@ -52,14 +53,16 @@ def read_database(path: Path, budget: Budget) -> list[Sheet]:
     """The runs of an MLflow or Trackio database."""
     regular(path, budget)
     with opened(path) as connection:
-        tables = {
-            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' LIMIT 1000")
-        }
-        metrics = _columns(connection, "metrics") if "metrics" in tables else set()
-        if {"run_name", "step", "metrics"} <= metrics:
-            return _trackio(connection, "run_id" in metrics, "configs" in tables, path, budget)
-        if {"key", "value", "step", "run_uuid"} <= metrics and "runs" in tables:
-            return _mlflow(connection, "params" in tables, path, budget)
+        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0 LIMIT 1000"
+        tables = {name: _columns(connection, name) for (name,) in connection.execute(query)}
+        metrics = tables.get("metrics", set())
+        if {"id", "run_name", "step", "metrics"} <= metrics:
+            who = "run_id" if "run_id" in metrics else "run_name"
+            return _trackio(connection, who, {who, "config"} <= tables.get("configs", set()), path, budget)
+        runs = {"run_uuid", "name", "lifecycle_stage"} <= tables.get("runs", set())
+        if runs and {"key", "value", "timestamp", "is_nan", "step", "run_uuid"} <= metrics:
+            params = {"run_uuid", "key", "value"} <= tables.get("params", set())
+            return _mlflow(connection, params, path, budget)
     raise BadInput(
         f"{shown(path)} is an SQLite file, but neither MLflow's nor Trackio's: it has the tables "
         f"{listed(sorted(map(str, tables))) or '(none)'}; export the curves as CSV."
@@ -67,13 +70,13 @@ def read_database(path: Path, budget: Budget) -> list[Sheet]:
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
+    """The stored columns of a table; generated ones are not listed."""
     return {row[0] for row in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
 
 
-def _trackio(connection: sqlite3.Connection, ids: bool, configs: bool, path: Path, budget: Budget) -> list[Sheet]:
+def _trackio(connection: sqlite3.Connection, who: str, configs: bool, path: Path, budget: Budget) -> list[Sheet]:
     """Rows in the order in which they were logged; runs told apart by their id, or by name in old files."""
     sheets = Sheets(path.stem, "trackio", path, budget)
-    who = "run_id" if ids else "run_name"
     for run, name, step, text in connection.execute(f"SELECT {who}, run_name, step, metrics FROM metrics ORDER BY id"):
         sheet = sheets.of((str(run),))
         sheet.name = str(name)
@@ -128,6 +131,8 @@ def _named(sheets: Sheets, path: Path) -> list[Sheet]:
 
 
 def _object(text: object) -> dict[str, object] | None:
+    """A cell of JSON; Trackio stores bytes in what it declares as text."""
+    text = text.decode("utf-8", errors="replace") if isinstance(text, bytes) else text
     try:
         data = read_json(text) if isinstance(text, str) else None
     except ValueError:

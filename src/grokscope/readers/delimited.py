@@ -14,7 +14,7 @@ from pathlib import Path
 
 from grokscope.errors import BadInput
 from grokscope.readers.files import MAX_COLUMNS, Budget, head, lines, listed, plain, regular, shown
-from grokscope.readers.names import RUNS, step_rank
+from grokscope.readers.names import RUNS, squash, step_rank
 from grokscope.readers.sheet import Sheet, Sheets, number
 
 DELIMITERS = (",", ";", "\t", "|", " ")
@@ -23,6 +23,10 @@ SAMPLE_SIZE = 1 << 18
 """Lines and characters that the delimiter is guessed from."""
 TENSORBOARD = ["Wall time", "Step", "Value"]
 """The columns of a chart saved from TensorBoard, as ``run-RUN-tag-TAG.csv``: its tag is in its name."""
+LIMITS = ("__MIN", "__MAX")
+"""Ends of the columns that W&B exports beside each metric."""
+WANDB_TIMES = ("relativetimeprocess", "relativetimewall", "relativetime", "walltime")
+"""What else the axis of an exported chart may be; no steps can be read from it."""
 
 
 def read_delimited(path: Path, budget: Budget) -> list[Sheet]:
@@ -157,15 +161,26 @@ def _whole_rows(rows: Iterable[list[str]], width: int, text: _Text, notes: list[
 
 
 def _wandb_columns(names: list[str]) -> dict[int, tuple[str, str]]:
-    """{column: (run, metric)} of a chart exported from W&B: ``<run> - <metric>`` and its ``__MIN`` and ``__MAX``."""
-    rest = [(i, name) for i, name in enumerate(names) if step_rank(name) is None]
+    """{column: (run, metric)} of a chart exported from W&B: ``<run> - <metric>`` and its ``__MIN`` and ``__MAX``.
+
+    Runs of W&B may share their name; the second of them is told apart by the number that its columns have here.
+    """
+    rest = [(i, name) for i, name in enumerate(names) if step_rank(name) is None and squash(name) not in WANDB_TIMES]
     if not rest or not all(" - " in name for _, name in rest):
         return {}
-    return {
-        i: (name.rpartition(" - ")[0], name.rpartition(" - ")[2])
-        for i, name in rest
-        if not name.endswith(("__MIN", "__MAX"))
-    }
+    found = {}
+    for i, name in rest:
+        bare, number = _numbered(name, names)
+        run, _, metric = bare.rpartition(" - ")
+        if not metric.endswith(LIMITS):
+            found[i] = (run + number, metric)
+    return found
+
+
+def _numbered(name: str, names: list[str]) -> tuple[str, str]:
+    """A name and the number that it got here: ``a - loss (2)`` is ``a - loss`` and `` (2)`` where both are there."""
+    bare, mark, number = name.rpartition(" (")
+    return (bare, mark + number) if mark and bare in names else (name, "")
 
 
 def _wandb_export(
@@ -186,7 +201,7 @@ def _wandb_export(
             cells = [(name, row[i]) for i, name in columns if i < len(row) and row[i].strip()]
             if cells:
                 sheets.of((run,)).add([*((name, row[i]) for i, name in clocks if i < len(row)), *cells])
-    dropped = sum(name.endswith(("__MIN", "__MAX")) for name in names)
+    dropped = sum(_numbered(name, names)[0].endswith(LIMITS) for name in names)
     if dropped:
         notes.append(f"{dropped} __MIN and __MAX columns of the export dropped")
     found = sheets.all()

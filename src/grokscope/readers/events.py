@@ -19,8 +19,8 @@ from grokscope.readers.sheet import Sheet
 MAX_RECORD = 64 << 20
 TORN = "the last record is torn and was dropped"
 DAMAGED = "a record is damaged; what follows it was not read"
-CHECKED = 1 << 16
-"""Bytes up to which a record's checksum is computed; scalars are far smaller, pictures are not."""
+CHECKED = 512
+"""Bytes up to which a record's checksum is computed, in Python, 0.2 µs a byte; a scalar's record has about 60."""
 SIDES = {"training": "train"} | {name: name for name in ("train", "validation", "val", "eval", "test")}
 
 

@@ -60,9 +60,12 @@ OTHERS = {
 STEPS = (
     *("step", "globalstep", "trainerglobalstep", "trainglobalstep", "steps", "trainstep", "trainsteps"),
     *("iteration", "iterations", "iter", "iters", "itr", "update", "updates", "numupdates", "optimizerstep"),
+    "grokscopestep",  # stands in the monitor's own rows alone
     "_step",  # counts the calls of wandb.log, so what the training loop counts goes before it
 )
 EPOCHS = ("epoch", "epochs", "trainerepoch", "trainepoch", "nepoch", "epochidx")
+OURS = "grokscope/"
+"""What the monitor's keys begin with in a run of W&B that holds others too."""
 RUNS = ("run", "run_name", "run_id", "run_uuid", "member", "seed")
 """Columns that say which run a row is of, where they vary."""
 
@@ -99,6 +102,7 @@ _AFTER = re.compile(f"{_AFFIX}({_any(_ALL_QUANTITIES)})({_any(_ALL_SPLITS)}){_AF
 @lru_cache(maxsize=4096)
 def meaning(name: str) -> Meaning | None:
     """What a column's name says, or None where it is in no table."""
+    name = name.removeprefix(OURS)
     squashed = squash(name)
     if not squashed:
         return None

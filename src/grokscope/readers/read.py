@@ -19,6 +19,9 @@ from grokscope.readers.sheet import Sheet
 FORMATS = "CSV, JSONL, JSON, TensorBoard, trainer_state.json, Lightning, W&B offline, MLflow and Trackio"
 FOREIGN = {
     b"\x1f\x8b": "is compressed with gzip: unpack it first",
+    b"BZh": "is compressed with bzip2: unpack it first",
+    b"\xfd7zXZ": "is compressed with xz: unpack it first",
+    b"\x28\xb5\x2f\xfd": "is compressed with zstd: unpack it first",
     b"PK\x03\x04": "is a zip archive (a checkpoint is one too) and was not opened: name the log itself",
     b"PAR1": "is a Parquet file: write it as CSV first",
     b"\x89HDF": "is an HDF5 file: write its curves as CSV first",

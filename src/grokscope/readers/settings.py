@@ -1,7 +1,7 @@
 """Hyper-parameters that a log names: flat, bounded, the common ones under one name."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -94,6 +94,25 @@ def settings_of(data: object) -> Settings:
             if key not in common or rank < common[key][0]:
                 common[key] = (rank, value)
     return {key: value for key, (_, value) in common.items()} | {k: v for k, v in found.items() if k not in common}
+
+
+def arguments(words: Sequence[object]) -> dict[str, object]:
+    """What a command line names: ``--lr 0.1``, ``--lr=0.1`` and ``lr=0.1``; the last of a name counts.
+
+    >>> arguments(["train.py", "--lr", "-1e-3", "--fast", "--wd=1", "model.width=64"])
+    {'lr': '-1e-3', 'wd': '1', 'model.width': '64'}
+    """
+    found: dict[str, object] = {}
+    waits = ""
+    for text in map(str, words[:MAX_SETTINGS]):
+        name, equals, value = text.lstrip("-").partition("=")
+        option = text.startswith("-") and name[:1].isalpha()
+        if equals and (option or not waits):
+            found[name] = value
+        elif waits and not option:
+            found[waits] = text
+        waits = name if option and not equals else ""
+    return found
 
 
 def _scalar(value: object) -> float | int | str | bool | None:

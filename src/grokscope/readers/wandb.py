@@ -1,9 +1,11 @@
-"""W&B's offline runs (wandb 0.31): ``offline-run-*/run-*.wandb``, with ``files/config.yaml`` where it is.
+"""W&B's offline runs (wandb 0.31): ``offline-run-*/run-*.wandb``.
 
 A .wandb file is a log of LevelDB's kind: a header of 7 bytes, blocks of 32 KiB, in them pieces of records
 (checksum, length, type), a record being a protobuf message ``Record``. History, configuration and name are
-read. ``_step`` counts calls of ``log``; where the training loop logs a step of its own, that one is used.
-Folders of the same run id (a resumed run) are one run.
+read, and what the command line said where the configuration does not say it; ``files/config.yaml`` and
+``files/wandb-metadata.json`` too, which other versions of the client write beside it. ``_step`` counts calls
+of ``log``; where the training loop logs a step of its own, that one is used. Folders of the same run id (a
+resumed run) are one run.
 """
 
 import struct
@@ -12,14 +14,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from grokscope.readers.files import Budget, base, optional, plain, regular
-from grokscope.readers.settings import leaves, read_json, read_yaml, settings_of
+from grokscope.errors import BadInput
+from grokscope.readers.files import Budget, base, optional, plain, regular, whole
+from grokscope.readers.settings import arguments, leaves, read_json, read_yaml, settings_of
 from grokscope.readers.sheet import Sheet
 
 MAGIC = b":W&B"
 HEADER, BLOCK, PIECE = 7, 32768, 7
 WHOLE, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 MAX_RECORD = 64 << 20
+MAX_METADATA = 1 << 20
 
 
 def read_offline(paths: list[Path], root: Path, budget: Budget) -> list[Sheet]:
@@ -40,6 +44,7 @@ def _read(path: Path, record: Any, sheet: Sheet, budget: Budget) -> None:
     decode = optional("google.protobuf.message", "wandb", "W&B offline runs").DecodeError
     regular(path, budget)
     config: dict[str, object] = {}
+    said = _command(path.parent / "files" / "wandb-metadata.json", budget)
     before = read_yaml(path.parent / "files" / "config.yaml", budget, sheet.notes)
     if isinstance(before, dict):
         config |= {str(k): v.get("value") if isinstance(v, dict) and "value" in v else v for k, v in before.items()}
@@ -57,7 +62,20 @@ def _read(path: Path, record: Any, sheet: Sheet, budget: Budget) -> None:
             config |= _items(seen.run.config.update)
         elif kind == "config":
             config |= _items(seen.config.update)
-    sheet.settings |= settings_of({k: v for k, v in config.items() if k not in ("_wandb", "wandb_version")})
+        elif kind == "environment":
+            said |= arguments(seen.environment.args)
+    config = {k: v for k, v in config.items() if k not in ("_wandb", "wandb_version")}
+    sheet.settings |= settings_of(said) | settings_of(config)
+
+
+def _command(path: Path, budget: Budget) -> dict[str, object]:
+    """The arguments that a run was started with, as its metadata has them."""
+    try:
+        data = read_json(whole(path, budget, MAX_METADATA)) if path.is_file() else None
+    except (ValueError, BadInput):
+        return {}
+    words = data.get("args") if isinstance(data, dict) else None
+    return arguments(words) if isinstance(words, list) else {}
 
 
 def _row(history: Any, sheet: Sheet) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import re
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 from markupsafe import escape
@@ -9,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from grokscope.diagnosis import Diagnosis
 from grokscope.report import look
@@ -19,32 +20,44 @@ from grokscope.report.figures import INK, frame, place, power, ribbon, style, ti
 FARTHEST = 100.0
 """Multiples of the last step up to which the axis shows a forecast."""
 SOFT = look.PAGE["faint"].light
+WIDE, NARROW = 9.4, 4.6
+"""Inches; the narrow one is for telephones, so that its words can be read there."""
+DIGIT = 6.0
+"""Points that a digit takes."""
 
 
-def svg_of_diagnosis(found: Diagnosis) -> str:
+def svg_of_diagnosis(found: Diagnosis, width: float = WIDE) -> str:
     """Inline SVG for a page; empty where there is no loss and no accuracy."""
-    with style("diagnosis"):
-        figure = _figure(found)
+    with style(f"diagnosis {width}"):
+        figure = _figure(found, width)
         if figure is None:
             return ""
-        out = io.StringIO()
+        return inline(figure, str(found.advice))
+
+
+def inline(figure: Figure, says: str) -> str:
+    """A figure as an element of a page, in the page's own text colour; ``says`` is what it is read out as."""
+    out = io.StringIO()
+    with catch_warnings():
+        simplefilter("ignore", UserWarning)  # a glyph that our fonts lack, and the browser's may have
         FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     svg = out.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.S).replace(INK, "currentColor")
     svg = re.sub(r'<svg([^>]*?) width="[^"]+"', r'<svg\1 width="100%"', svg, count=1)
     svg = re.sub(r'<svg([^>]*?) height="[^"]+"', r"<svg\1", svg, count=1)
     svg = re.sub(r'(xmlns:xlink|xmlns)="[^"]*" ?', "", svg).replace("xlink:href", "href")
-    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(str(found.advice))}"', 1)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(says)}"', 1)
 
 
-def _figure(found: Diagnosis) -> Figure | None:
+def _figure(found: Diagnosis, width: float = WIDE) -> Figure | None:
     have = set(found.trace.keys())
     rows = [kind for kind in ("loss", "accuracy") if have & {f"train/{kind}", f"test/{kind}"}]
     if not rows or found.phases.events.last_step < 0:
         return None
-    figure = Figure(figsize=(9.4, 1.0 + 2.1 * len(rows)), facecolor="none")
+    figure = Figure(figsize=(width, 1.0 + 2.1 * len(rows)), facecolor="none")
     every = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
-    figure.subplots_adjust(left=0.08, right=0.985, top=0.87, bottom=0.13 if len(rows) > 1 else 0.2, hspace=0.14)
+    figure.subplots_adjust(left=0.75 / width, right=1 - 0.14 / width, top=0.87, hspace=0.14)
+    figure.subplots_adjust(bottom=0.13 if len(rows) > 1 else 0.2)
     offset, last = axis_offset([found.phases]), found.phases.events.last_step
     ahead = found.forecast
     end = last
@@ -56,6 +69,7 @@ def _figure(found: Diagnosis) -> Figure | None:
         end = round(min(max(ahead.t_high or ahead.t_median, last), FARTHEST * max(last, 1)))
     for axes, kind in zip(every, rows, strict=True):
         frame(axes, INK, offset, end)
+        thin(axes)
         tint(axes, found.phases, offset)
         _curves(axes, found, kind, offset)
         axes.tick_params(labelbottom=axes is every[-1])
@@ -67,6 +81,20 @@ def _figure(found: Diagnosis) -> Figure | None:
         _bracket(every[-1], found, offset, last, end)
     every[-1].set_xlabel(f"{'optimizer step' if found.setting.unit == 'step' else 'epoch'}", color=INK, alpha=0.7)
     return figure
+
+
+def thin(axes: Axes) -> None:
+    """Leave out each tick of the steps whose number would touch the one before."""
+    low, high = axes.get_xlim()
+    scale = axes.bbox.width * 72 / axes.figure.dpi / (high - low)  # points
+    kept: list[float] = []
+    edge = -np.inf
+    for x in axes.xaxis.get_major_locator()():
+        half = 0.5 * DIGIT * len(axes.xaxis.get_major_formatter()(x))
+        if (x - low) * scale - half > edge + DIGIT:
+            kept.append(float(x))
+            edge = (x - low) * scale + half
+    axes.xaxis.set_major_locator(FixedLocator(kept))
 
 
 def _curves(axes: Axes, found: Diagnosis, kind: str, offset: int) -> None:
@@ -116,8 +144,12 @@ def _bracket(axes: Axes, found: Diagnosis, offset: int, last: int, end: int) -> 
     y = 0.5 if axes.get_yscale() == "linear" else float(np.sqrt(np.prod(axes.get_ylim())))
     axes.plot([a, b], [y, y], color=SOFT, lw=1.4)
     axes.plot([a, m, b], [y, y, y], color=SOFT, lw=0, marker="|", markersize=9, markeredgewidth=1.4)
-    text = f"{ahead.p_generalise:.0%} by {look.step(ahead.horizon)}; expected near {look.step(ahead.t_median)}"
-    axes.annotate(text, ((a + b) / 2, y), (0, 7), textcoords="offset points", ha="center", color=SOFT, fontsize=9)
+    said = (f"{ahead.p_generalise:.0%} by {look.step(ahead.horizon)};", f"expected near {look.step(ahead.t_median)}")
+    if axes.bbox.width / axes.figure.dpi < NARROW:
+        axes.annotate("\n".join(said), (b, y), (0, 7), textcoords="offset points", ha="right", color=SOFT, fontsize=9)
+    else:
+        where = ((a + b) / 2, y)
+        axes.annotate(" ".join(said), where, (0, 7), textcoords="offset points", ha="center", color=SOFT, fontsize=9)
     axes.axvline(float(place(last, offset)), color=INK, alpha=0.3, lw=0.8)
 
 

@@ -3,7 +3,7 @@
 import base64
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,11 +12,14 @@ from markupsafe import Markup
 
 from grokscope.diagnosis import Diagnosis
 from grokscope.errors import BadInput
-from grokscope.report.diagnosis_figure import svg_of_diagnosis
+from grokscope.report.diagnosis_figure import NARROW, WIDE, svg_of_diagnosis
+from grokscope.report.diagnosis_overlay import Overlay, overlay, sentence
 from grokscope.report.page import colours, file_text
 
 MOST_ROWS = 20_000
 """Looks that the page's own copy of the data holds at most; later ones are left to the log itself."""
+MOST_FIGURES = 40
+"""Runs that get a picture of their own."""
 TONES = {  # custom properties of the style sheet
     "keep training": "seg-generalised",
     "cannot tell yet": "seg-plateau",
@@ -59,11 +62,37 @@ def write_diagnosis(found: Diagnosis | Read | Sequence[Read], path: str | Path) 
 def render(many: Sequence[Read]) -> str:
     """The page's text; every name that came from a file is escaped."""
     environment = Environment(loader=PackageLoader("grokscope.report", "templates"), autoescape=True, trim_blocks=True)
+    together = overlay([(one.name, TONES[one.diagnosis.advice.verdict], one.diagnosis) for one in many])
+    said = "" if together is None else sentence(together.lines)
     return environment.get_template("diagnosis.html.j2").render(
-        many=[(one, Markup(svg_of_diagnosis(one.diagnosis)), data_link(one.diagnosis)) for one in many],
+        many=[
+            (one, _pictures(one.diagnosis) if i < MOST_FIGURES else None, data_link(one.diagnosis))
+            for i, one in enumerate(many)
+        ],
+        together=together,
+        pictures=(Markup(together.svg), Markup(together.narrow)) if together else None,
+        heading=said[:1].upper() + said[1:],
+        curves=lines_link(together) if together else "",
+        most=MOST_FIGURES,
         tones=TONES,
         css=Markup(colours() + file_text("diagnosis.css")),
     )
+
+
+def _pictures(found: Diagnosis) -> tuple[Markup, Markup] | None:
+    """A wide and a narrow one."""
+    wide = svg_of_diagnosis(found, WIDE)
+    return (Markup(wide), Markup(svg_of_diagnosis(found, NARROW))) if wide else None
+
+
+def lines_link(together: Overlay) -> str:
+    """The lines of the picture of several runs as a CSV in a data link: a row for each point."""
+    rows = [
+        (_cell(line.name), step, value)
+        for line in together.lines
+        for step, value in zip(line.steps.tolist(), line.values.tolist(), strict=True)
+    ]
+    return _link(["run", together.unit, f"test/{together.kind}"], rows[: 5 * MOST_ROWS])
 
 
 def data_link(found: Diagnosis) -> str:
@@ -71,8 +100,18 @@ def data_link(found: Diagnosis) -> str:
     keys = [k for k in found.trace.keys() if "/" in k][:60]
     columns = {key: dict(zip(*(x.tolist() for x in found.trace.series(key, 0)), strict=True)) for key in keys}
     steps = sorted({step for seen in columns.values() for step in seen})[:MOST_ROWS]
+    rows = ([step, *(columns[key].get(step, "") for key in keys)] for step in steps)
+    return _link([found.setting.unit, *map(_cell, keys)], rows)
+
+
+def _cell(name: str) -> str:
+    """A name that no spreadsheet takes for a formula."""
+    return f"'{name}" if name[:1] in "=+-@" else name
+
+
+def _link(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow([found.setting.unit, *keys])
-    writer.writerows([step, *(columns[key].get(step, "") for key in keys)] for step in steps)
+    writer.writerow(header)
+    writer.writerows(rows)
     return "data:text/csv;base64," + base64.b64encode(out.getvalue().encode("utf-8", "replace")).decode()
