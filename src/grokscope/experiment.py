@@ -81,7 +81,7 @@ class Experiment(Spec):
         if unknown := set(self.streams) - set(STREAMS):
             raise ValueError(f"streams: unknown {sorted(unknown)}; known are {', '.join(STREAMS)}")
         self.model.check(self.task)
-        rows = len(self.task.table.answers_N)
+        rows = self.task.size
         if not 1 <= int(self.task.train_fraction * rows) < rows:
             raise ValueError(
                 f"task.train_fraction: {self.task.train_fraction} of {rows} rows leaves no training row; "

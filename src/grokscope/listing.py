@@ -1,9 +1,7 @@
 """What there is: runs of a store, shipped things, tables to export, papers to cite."""
 
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from grokscope.catalog import EXPERIMENTS, find_experiment
 from grokscope.curves import CURVES, Curve
@@ -19,6 +17,9 @@ from grokscope.spec import Spec
 from grokscope.store import Store
 from grokscope.sweeps.folder import SweepFolder, list_sweeps
 from grokscope.tasks import TASKS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 THINGS = ("runs", "sweeps", "experiments", "tasks", "models", "optimizers", "interventions", "measures", "papers")
 
@@ -73,7 +74,7 @@ def citations(what: str, store: Path) -> list[Source]:
         raise BadInput(f"nothing to cite under {what!r}{nearest(what, names)}") from None
 
 
-def export_table(table: pd.DataFrame, out: Path) -> int:
+def export_table(table: "pd.DataFrame", out: Path) -> int:
     """Write a table by the file's ending; how many rows.
 
     Raises:

@@ -5,9 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from grokscope import checkpoint, machine
 from grokscope.catalog import EXPERIMENTS, find_experiment
@@ -30,6 +28,9 @@ from grokscope.training.engine import EngineName, Plan, cores, find_device, make
 from grokscope.training.members import point
 from grokscope.training.messages import Job
 from grokscope.training.start import check_unchanged, origins, settled
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Diverged(BadInput):
@@ -127,8 +128,10 @@ class Run:
         """Labels, events and final values as plain data: what ``--json`` prints."""
         return self.record.summary()
 
-    def to_pandas(self) -> pd.DataFrame:
+    def to_pandas(self) -> "pd.DataFrame":
         """One row per (member, step), one column per scalar key."""
+        import pandas as pd
+
         trace = self.trace
         frames = []
         for member in trace.members():

@@ -16,7 +16,7 @@ from grokscope import cli
 from grokscope.errors import BadInput
 from grokscope.experiment import Experiment
 from grokscope.sweeps import diagram as diagrams
-from grokscope.sweeps import work
+from grokscope.sweeps import engines, work
 from grokscope.sweeps.engines import done, processes
 from grokscope.sweeps.folder import ATTEMPTS, SweepFolder, attempts
 from grokscope.sweeps.results import DIVERGED, FAILED, Row, summarise
@@ -74,65 +74,41 @@ def test_processes_find_the_same_to_the_bit(whole, tmp_path):
     assert table(sweep(tmp_path, engine="processes")) == table(whole)
 
 
-@pytest.mark.timeout(180)
-def test_ray_finds_the_same_to_the_bit_though_a_worker_is_killed(whole, tmp_path):
+def test_ray_finds_the_same_to_the_bit_though_a_worker_is_killed(tmp_path, monkeypatch):
     ray = pytest.importorskip("ray")
+
+    def killed_once(path, run, cells, task=engines._task):
+        """The task itself, in a worker that dies at its first try of the first batch, once that has begun to train."""
+        import os
+        import signal
+        import threading
+        import time
+        from pathlib import Path
+
+        tries = Path(path) / f"{run}.tries"
+        with tries.open("a") as out:
+            out.write(f"{os.getpid()}\n")
+
+        def die():
+            while not (Path(path) / "runs" / run / "trace.sqlite").exists():
+                time.sleep(0.001)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        if run == "b00000" and tries.read_text().count("\n") == 1:
+            threading.Thread(target=die, daemon=True).start()
+        task(path, run, cells)
+
+    longer = small_mlp(budget=1500, clock={"looks_per_decade": 5})
+    monkeypatch.setattr(engines, "_task", killed_once)
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
-        longer = small_mlp(budget=4000, clock={"looks_per_decade": 5})
-        killed = []
-
-        def kill_one(folder, stopping, address=None):
-            import threading
-
-            from grokscope.sweeps.engines import on_ray
-
-            def at_work(run):
-                path = folder.folder(run).path
-                return (path / "trace.sqlite").exists() and not folder.finished(run)
-
-            def begun_again():
-                return max(attempts(folder.folder(run)) for run in folder.planned()) > 1
-
-            def killer():
-                deadline = time.monotonic() + 60
-                while time.monotonic() < deadline and not begun_again() and not done(folder):
-                    if any(map(at_work, folder.planned())) and (workers := _ray_workers()):
-                        os.kill(workers[0], signal.SIGKILL)
-                        killed.append(workers[0])
-                        patience = (
-                            time.monotonic() + 15
-                        )  # until its task is tried again, by a process that starts afresh
-                        while time.monotonic() < patience and not begun_again() and not done(folder):
-                            time.sleep(0.05)
-                    time.sleep(0.02)
-
-            watcher = threading.Thread(target=killer)
-            watcher.start()
-            on_ray(folder, stopping, address)
-            watcher.join()
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(diagrams, "on_ray", kill_one)
-            found = sweep(tmp_path, OVER[:1], 1, longer, engine="ray")
-        assert killed
-        assert max(attempts(found.folder.folder(run)) for run in found.folder.planned()) > 1
-        assert table(found) == table(sweep(tmp_path / "here", OVER[:1], 1, longer, engine="here"))
+        found = sweep(tmp_path, OVER[:1], 1, longer, engine="ray")
     finally:
         ray.shutdown()
-
-
-def _ray_workers():
-    """Processes of Ray that are at work on a batch."""
-    found = []
-    for entry in os.listdir("/proc"):
-        try:
-            title = Path(f"/proc/{entry}/cmdline").read_bytes() if entry.isdigit() else b""
-        except OSError:
-            continue
-        if title.startswith(b"ray::") and b"_task" in title:
-            found.append(int(entry))
-    return found
+    workers = {path.stem: path.read_text().split() for path in found.path.glob("*.tries")}
+    assert {run: len(set(tries)) for run, tries in workers.items()} == {"b00000": 2, "b00001": 1, "b00002": 1}
+    assert {run: attempts(found.folder.folder(run)) for run in workers} == {"b00000": 2, "b00001": 1, "b00002": 1}
+    assert table(found) == table(sweep(tmp_path / "here", OVER[:1], 1, longer, engine="here"))
 
 
 # Killed and gone on.

@@ -1,10 +1,13 @@
 """Two processes that train one model: what they see is added up, and the first one writes."""
 
+import gc
 import json
 import socket
+import weakref
 
 import numpy as np
 import torch
+import torch.distributed.nn  # before there is a process group: its functions keep the default one, threads and all
 from torch import distributed, multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
@@ -15,12 +18,25 @@ from tests.monitor.loops import PAIRS, SUMS, TRAIN, batch, made
 def worker(rank, folder, port):
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    told = trained(rank, folder)
+    with open(f"{folder}/{rank}.json", "w") as out:
+        json.dump(told, out)
+    # gloo's threads are joined when the last reference goes; a process that ends while they run may abort
+    gc.collect()
+    distributed.barrier()
+    group = weakref.ref(distributed.group.WORLD)
+    distributed.destroy_process_group()
+    assert group() is None
+
+
+def trained(rank, folder):
+    """What one of the processes saw; nothing of its model is left when it returns."""
     model, _ = made(dropout=0.0)
     model.norm.momentum = 0.0  # running means are each process's own until the next forward
     model = DistributedDataParallel(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.5)
     mine = TRAIN[:50] if rank == 0 else TRAIN[50:]  # probes of different size
-    settings = {"validation": lambda: (0.5 + rank, 0.25), "folder": f"{folder}/run", "max_overhead": 10.0}
+    settings = {"validation": lambda: (0.5 + rank, 0.25), "folder": f"{folder}/run", "max_overhead": 1e4}
     monitor = Monitor(model, optimizer, batch(mine), **settings)
     stops = []
     for _ in range(12):
@@ -43,10 +59,7 @@ def worker(rank, folder, port):
     seen = {key: monitor.trace.series(key, 0)[1][-1] for key in keys}
     steps = monitor.trace.series("train/loss", 0)[0].tolist()
     told = {"truth": truth, "seen": seen, "steps": steps, "stops": stops, "keys": monitor.trace.keys()}
-    told["skipped"] = monitor.trace.skipped
-    with open(f"{folder}/{rank}.json", "w") as out:
-        json.dump(told, out)
-    distributed.destroy_process_group()
+    return told | {"skipped": monitor.trace.skipped}
 
 
 def test_two_processes_look_together(tmp_path):

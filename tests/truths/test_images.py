@@ -12,7 +12,7 @@ TASK = Digits()
 
 def test_they_are_the_images_of_scikit_learn() -> None:
     images, table = load_digits(), TASK.table
-    assert table.operands_NK.shape == (1797, 64)
+    assert table.operands_NK.shape == (TASK.size, 64) == (1797, 64)
     assert torch.equal(table.operands_NK.view(-1, 8, 8), torch.from_numpy(images.images).long())
     assert torch.equal(table.answers_N, torch.from_numpy(images.target).long())
     assert table.answers_N.bincount().tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]

@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from grokscope import machine
 from grokscope.catalog import find_experiment
@@ -28,6 +26,9 @@ from grokscope.sweeps.results import DIVERGED, FAILED, CellSummary, Row, border_
 from grokscope.sweeps.work import prepare
 from grokscope.training.drive import stop_on_signal
 from grokscope.training.engine import Plan, best_width, cores, find_device, room_for
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MEASURED_SHAPES = 6
 """Shapes whose step is timed before a sweep; others are run as the one timed last (ours)."""
@@ -94,8 +95,10 @@ class Diagram:
         ordered = [axis.scale != "category" for axis in self.sweep.axes]
         return filled(self.sweep.shape, ordered, known) if known else {}
 
-    def to_pandas(self) -> pd.DataFrame:
+    def to_pandas(self) -> "pd.DataFrame":
         """One row per member: the fields of its cell, and what it did."""
+        import pandas as pd
+
         rows = [self.sweep.values(row.cell) | row.to_dict() for row in self.rows]
         return pd.DataFrame(rows)
 

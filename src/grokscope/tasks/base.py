@@ -76,6 +76,11 @@ class Task(Spec):
         """All questions and true answers."""
 
     @property
+    def size(self) -> int:
+        """N, the rows of :attr:`table`; a task whose table is slow to make says it without making it."""
+        return len(self.table.answers_N)
+
+    @property
     def features_NF(self) -> Tensor | None:
         """Real inputs of each row, (N, F), for tasks on points instead of elements; None where there are none."""
         return None
@@ -88,7 +93,7 @@ class Task(Spec):
     @property
     def train_rows(self) -> int:
         """Rows of ``train``: floor(train_fraction · N), ± 1 for unordered splits."""
-        return int(self.train_fraction * len(self.table.answers_N))
+        return int(self.train_fraction * self.size)
 
     @property
     def cyclic_order(self) -> int | None:

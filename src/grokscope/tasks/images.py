@@ -45,6 +45,11 @@ class Digits(Task):
         """``digit of 8 × 8 pixels``."""
         return "digit of 8 × 8 pixels"
 
+    @property
+    def size(self) -> int:
+        """1,797 images, known without importing scikit-learn."""
+        return 1797
+
     @cached_property
     def table(self) -> Table:
         """Rows in scikit-learn's order: pixels (1797, 64) and digits (1797,)."""
