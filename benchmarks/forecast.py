@@ -120,7 +120,8 @@ def judged(
         "never": sum(r["t_test"] is None for r in runs),
         "labels_from_logs": confusion,
         "forecast": forecasting.scores(rows, forecasting.samples(learned)),
-        "gates": gating.gate_scores(runs, learned),
+        "gates": gating.gate_scores(runs, learned)
+        | {f"forecast from {', '.join(g)}": gating.forecast_alarms(runs, learned, g) for g in gating.FORECASTS},
         "stopping": stopping.early_stopping(runs, calibrations, known),
         "final_verdicts": stopping.final_verdicts(runs, calibrations, known),
     }

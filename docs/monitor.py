@@ -28,13 +28,16 @@ COSTS = ROOT / "results" / "forecast" / "monitor.json"
 PICTURE = ROOT / "docs" / "img" / "monitor.png"
 LABELS = ("confusion", "memorization", "grokking", "comprehension")
 SETS = {
-    "curves": "training loss alone",
-    "curves+validation": "and held-out curves",
-    "curves+weights": "training loss and weight norm",
-    "curves+weights+validation": "and held-out curves",
-    "curves+weights+direction+logits+rank": "what `Monitor` sees, training rows only",
-    "curves+weights+direction+logits+rank+validation": "and held-out curves",
+    "curves": "training loss alone (not shipped)",
+    "validation": "held-out curves",
+    "weights": "weight norm",
+    "weights+validation": "weight norm and held-out curves",
+    "weights+direction+logits": "norm, direction and logits: `Monitor`, training rows only",
+    "weights+direction+logits+validation": "and held-out curves",
+    "weights+direction+logits+content": "norm, direction, logits, content: `Monitor`, training rows only",
+    "weights+direction+logits+content+validation": "and held-out curves",
 }
+MONITOR = "weights+direction+logits+content"
 PARTS = ("held_out", "blind")
 
 
@@ -48,7 +51,7 @@ def page(scores: dict[str, Any], costs: dict[str, Any] | None) -> str:
         "three": lambda value: f"{value:.3f}",
     }
     found = scores["held_out"]["forecast"]
-    areas = found.get("curves+weights+direction+logits+rank", {}).get("area_by_system", {})
+    areas = found.get(MONITOR, {}).get("area_by_system", {})
     text = environment.get_template("monitor.md.j2").render(
         scores=scores,
         parts=[scores[part] for part in PARTS],
@@ -91,8 +94,8 @@ def draw(scores: dict[str, Any], path: Path) -> None:
         first.plot([0, 1], [0, 1], color=LIGHT["rule"], lw=1)
         found = scores["held_out"]["forecast"]
         for key, colour, words in (
-            ("curves+weights+direction+logits+rank", LIGHT["ink"], "Monitor, training rows"),
-            ("curves+weights+validation", LIGHT["accent"], "log with norm and validation"),
+            (MONITOR, LIGHT["ink"], "Monitor, training rows"),
+            ("weights+validation", LIGHT["accent"], "log with norm and validation"),
         ):
             if key not in found:
                 continue

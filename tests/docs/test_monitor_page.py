@@ -40,7 +40,7 @@ def test_the_page_is_the_generator_s():
     assert made.PAGE.read_text(encoding="utf-8") == made.page(made.loaded(made.SCORES), made.loaded(made.COSTS))
 
 
-@pytest.mark.parametrize("groups", [("curves", "weights"), ("curves", "validation")], ids="+".join)
+@pytest.mark.parametrize("groups", [("weights",), ("weights", "validation")], ids="+".join)
 def test_the_shipped_calibration_is_the_corpus_s(corpus, groups):
     made = forecasting.fit(forecasting.samples(corpus), [groups])["models"]["+".join(groups)]
     for part, values in calibration()["models"]["+".join(groups)].items():
@@ -71,8 +71,8 @@ def test_recorded_scores_are_those_of_the_runs(corpus, judged):
     rows, recorded = forecasting.samples(judged), recorded["held_out"]
     assert recorded["runs"] == len(judged)
     assert recorded["forecast"]["base rate"]["n"] == len(rows)
-    found = forecasting.scores_of(rows, ("curves", "weights"), forecasting.samples(corpus))
-    assert found["area"] == pytest.approx(recorded["forecast"]["curves+weights"]["area"], abs=1e-3)
+    found = forecasting.scores_of(rows, ("weights",), forecasting.samples(corpus))
+    assert found["area"] == pytest.approx(recorded["forecast"]["weights"]["area"], abs=1e-3)
 
 
 def test_labels_from_logs(judged):

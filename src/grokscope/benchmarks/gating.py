@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grokscope.benchmarks.corpus import course_of
-from grokscope.forecast.content import RISES
-from grokscope.forecast.gates import QUORUM, Course, alarm, sustained
+from grokscope.benchmarks.forecasting import fit, samples
+from grokscope.forecast import Forecast, Setting, fitted
+from grokscope.forecast.content import Indicator
+from grokscope.forecast.gates import DIRECTIONS, QUORUM, Course, alarm, sustained
 from grokscope.trace import Steps
 
 FALSE = 0.05
@@ -22,12 +24,15 @@ LEVELS = tuple(np.round(np.arange(0.5, 1.0, 0.025), 3).tolist())
 """Quantiles of the runs that never generalise, at which all thresholds are tried together."""
 SINGLES = ("rank", "defect", "surprise", "gap")
 
+FORECASTS = (("weights", "direction", "logits", "content"), ("weights", "direction", "logits", "content", "validation"))
+"""Sets of signals of which the forecast's own alarm is scored."""
 Rule = tuple[Sequence[str], int, bool]
 """Indicators, how many must agree, and whether the second gate counts."""
 RULES: Mapping[str, Rule] = {
     "both gates": (SINGLES, QUORUM, True),
     "content alone": (SINGLES, QUORUM, False),
     **{f"{one} alone": ((one,), 1, False) for one in SINGLES},
+    "norm and direction alone": (("fall", "turn"), 2, False),
 }
 
 
@@ -41,9 +46,9 @@ def fit_gates(corpus: Sequence[Mapping[str, Any]], rule: Rule = RULES["both gate
     silent = [course_of(run) for run in never]
     levels: dict[str, list[float]] = {name: [] for name in rule[0]}
     for seen in silent:
-        for name, one in seen.content.items():
+        for name, one in _read(seen).items():
             if name in levels:
-                levels[name].append(sustained(one, RISES[name]))
+                levels[name].append(sustained(one, DIRECTIONS[name]))
     thresholds: dict[str, float] = {}
     for level in LEVELS:
         thresholds = {n: float(np.quantile(v, level, method="higher")) for n, v in levels.items() if v}
@@ -75,7 +80,12 @@ def kinds(corpus: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]],
 def rings(seen: Course, thresholds: Mapping[str, float], rule: Rule = RULES["both gates"]) -> int | None:
     """The step of the alarm of a rule."""
     _, quorum, gated = rule
-    return alarm(seen if gated else _Open(seen.content, seen.viability), thresholds, quorum)
+    return alarm(seen if gated else _Open(_read(seen), {}), thresholds, quorum)
+
+
+def _read(seen: Course) -> dict[str, Indicator]:
+    """All series of a course, of either gate."""
+    return {**seen.content, **seen.viability}
 
 
 class _Open(Course):
@@ -115,4 +125,35 @@ def gate_scores(corpus: Sequence[Mapping[str, Any]], learned: Sequence[Mapping[s
             "median_factor": float(np.exp(np.median(factors))) if factors else None,
             "by_system": by_system,
         }
+    return found
+
+
+def forecast_alarms(
+    corpus: Sequence[Mapping[str, Any]], learned: Sequence[Mapping[str, Any]], groups: Sequence[str]
+) -> dict[str, Any]:
+    """The same of an alarm by the fitted forecast: its probability passes what FALSE of the fitted runs ever reach."""
+    false, silent, leads, late_runs = 0, 0, [], 0
+    for system in sorted({run["system"] for run in corpus}):
+        rest = [run for run in learned if run["system"] != system]
+        model = fit(samples(rest), [groups])
+        never, _ = kinds(rest)
+        bound = float(np.quantile([max(said.values(), default=0.0) for said in _said(never, model)], 1 - FALSE))
+        never, late = kinds(run for run in corpus if run["system"] == system)
+        false += sum(any(p > bound for p in said.values()) for said in _said(never, model))
+        silent, late_runs = silent + len(never), late_runs + len(late)
+        for run, said in zip(late, _said(late, model), strict=True):
+            rang = [at for at, p in said.items() if p > bound]
+            if rang:
+                leads.append((run["t_test"] - rang[0]) / (run["t_test"] - run["t_train"]))
+    lead = float(np.median(leads)) if leads else None
+    return {"false": false, "never": silent, "rang": len(leads), "late": late_runs, "median_lead": lead}
+
+
+def _said(runs: Sequence[Mapping[str, Any]], model: Mapping[str, Any]) -> list[dict[int, float]]:
+    """Probability by step, at the moments that are kept of each run."""
+    found = []
+    for run in runs:
+        at = {round(float(m) * max(run["t_train"], 1)): seen for m, seen in run["signals"].items()}
+        said = {step: fitted(seen, Setting(), step, model) for step, seen in at.items()}
+        found.append({step: one.p_generalise for step, one in said.items() if isinstance(one, Forecast)})
     return found

@@ -23,6 +23,7 @@ from grokscope.forecast.first_passage import Refusal
 from grokscope.forecast.signals import finite, turns
 from grokscope.trace import Floats, Steps, Trace
 
+DIRECTIONS = RISES | {"fall": 1.0, "turn": 1.0}
 QUORUM = 2
 """Indicators that must agree; where only these many are there, all of them."""
 SUSTAIN = 3
@@ -56,7 +57,7 @@ class Course:
     def beyond(self, looks: Steps, thresholds: Mapping[str, float]) -> dict[str, NDArray[np.bool_]]:
         """At which of these steps each indicator is past its threshold."""
         known = {name: one for name, one in self.content.items() if name in thresholds}
-        return {name: RISES[name] * one.at(looks) > thresholds[name] for name, one in known.items()}
+        return {name: DIRECTIONS[name] * one.at(looks) > thresholds[name] for name, one in known.items()}
 
     def _viability(self, name: str, looks: Steps) -> Floats:
         one = self.viability.get(name)

@@ -27,11 +27,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "weights": ("norm/fall", "norm/slope"),
     "direction": ("turn", "turn/slope"),
     "logits": ("scale/slope", "confidence"),
-    "rank": ("rank/level", "rank/slope"),
     "content": ("content/rank", "content/defect", "content/surprise", "content/gap"),
     "validation": ("test/share", "test/slope", "test/loss", "test/fall"),
 }
-"""Signals that need the same quantities; a forecaster takes or leaves a group as a whole."""
+"""Signals that need the same quantities; a forecaster takes or leaves a group as a whole. Curves are scored alone."""
 
 
 def signals(
@@ -50,7 +49,6 @@ def signals(
     norm/…     fall: ln(V / V at t_train), V = ‖θ‖²; slope: d ln V / d ln(step)
     turn       angle between the weights and those at t_train, in quarter turns; slope per e-fold of steps
     scale/…    slope: d ln(logit norm) / d ln(step);  confidence: mean largest probability, train rows
-    rank/…     level: ln effective rank of the last hidden layer; slope per e-fold of steps
     content/…  the indicators of :mod:`grokscope.forecast.content` (``content``, where they are known already)
     test/…     share: (accuracy − chance) / (1 − chance); slope per e-fold; loss: ln of it; fall: ln(loss / its peak)
     ========== ====================================================================================
@@ -98,10 +96,6 @@ def signals(
     if len(x) >= FEWEST:
         put("scale/slope", slope(x, y))
         put("confidence", recent("logits/confidence", log=False)[2])
-    x, y, last = recent("representation/effective_rank", log=True)
-    if len(x) >= FEWEST:
-        put("rank/level", last)
-        put("rank/slope", slope(x, y))
     for name, one in (indicators(trace, start, at, member) if content is None else content).items():
         put(f"content/{name}", one.upto(at))
     if chance is not None:
@@ -144,9 +138,7 @@ def words(name: str, value: float) -> str:
         "turn/slope": f"the weights turn by {90 * value * math.log(2):.1f}° per doubling of steps",
         "scale/slope": f"the size of the logits {per}",
         "confidence": f"the mean largest probability on training rows is {value:.3f}",
-        "rank/level": f"the last hidden layer has an effective rank of {math.exp(min(value, 50)):.3g}",
-        "rank/slope": f"the effective rank of the last hidden layer {per}",
-        "content/rank": f"that effective rank is {math.exp(min(value, 50)):.2g} times its first since then",
+        "content/rank": f"effective rank (last hidden layer): {math.exp(min(value, 50)):.2g} times its first then",
         "content/defect": f"the commutator defect is {math.exp(min(value, 50)):.3g} times its first since then",
         "content/surprise": f"the training rows' probabilities move so that {value:.0%} cannot be foretold from before",
         "content/gap": f"the updates' spectral gap is {math.exp(min(value, 50)):.2g} times its first since then",
