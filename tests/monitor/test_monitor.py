@@ -30,6 +30,7 @@ SCALARS = {
         "representation/effective_rank",
         "batch/loss",
         "commutator/defect",
+        "batch/loss_max",
     ),
 }
 
@@ -100,6 +101,21 @@ def test_values_are_those_of_the_measures():
     log_p = z.double().log_softmax(1).gather(1, targets[:, None])[:, 0].numpy()
     assert step == 6
     np.testing.assert_allclose(levels, np.quantile(log_p, np.linspace(0.05, 0.95, 19)), rtol=1e-5)
+
+
+def test_the_highest_loss_between_looks_is_kept():
+    """A spike of a single batch, far from any look, of tensors and of numbers; one that is no number counts not."""
+    model, optimizer = made(dropout=0.0)
+    monitor = Monitor(model, optimizer, batch(TRAIN))
+    for step in range(1, 701):
+        optimizer.step()
+        loss = {300: 7.0, 400: torch.ones(2), 500: None}.get(step, 0.1)
+        monitor.step(torch.tensor(loss) if step % 2 and isinstance(loss, float) else loss)
+    monitor.close()
+    steps, peaks = monitor.trace.series("batch/loss_max", 0)
+    assert 300 not in steps
+    assert sorted(peaks)[-2:] == pytest.approx([0.1, 7.0])
+    assert last(monitor, "batch/loss") == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("shape", ["tensor", "tuple", "mapping"])

@@ -140,14 +140,18 @@ def test_without_decay_or_drift_it_is_blocked():
     assert advised(curves(step_at(10**9, low=0.2), norm__weights=lambda t: t**0.1), told).verdict == "cannot tell yet"
 
 
-def slingshot_run(spikes, growth=0.1, **more):
-    """Evenly spaced looks; the norm grows before each spike of the loss and stands still after it."""
+def slingshot_run(spikes, growth=0.1, between=False, **more):
+    """Evenly spaced looks; the norm grows before each spike of the loss and stands still after it.
+
+    ``between``: the spikes lie between two looks, where only the loop's own losses show them.
+    """
     trace = Trace()
     norm = 10.0
     for look in range(200):
         norm *= 1 + (growth / 20 if any(0 < spike - look <= 20 for spike in spikes) else 0.0)
         row = {
-            "train/loss": 3.0 if look < 5 else (0.5 if look in spikes else 1e-4),
+            "train/loss": 3.0 if look < 5 else (0.5 if look in spikes and not between else 1e-4),
+            "batch/loss_max": 3.0 if look < 5 else (0.5 if look in spikes else 2e-4),
             "train/accuracy": 0.1 if look < 5 else 1.0,
             "test/loss": 5.0,
             "test/accuracy": 0.05,
@@ -161,8 +165,9 @@ def anomalies(found):
     return [(a.name, a.start) for a in found.phases.anomalies]
 
 
-def test_repeated_slingshots_are_a_fault_that_need_not_end_a_training():
-    found = diagnose(slingshot_run([60, 140]), Setting(chance=0.05, weight_decay=0.0))
+@pytest.mark.parametrize("between", [False, True])
+def test_repeated_slingshots_are_a_fault_that_need_not_end_a_training(between):
+    found = diagnose(slingshot_run([60, 140], between=between), Setting(chance=0.05, weight_decay=0.0))
     assert anomalies(found) == [("slingshot", 600), ("slingshot", 1400)]
     assert (found.advice.verdict, found.advice.stop) == ("numerical fault", False)
     assert "norm/weights" in [one.measure for one in found.advice.evidence]

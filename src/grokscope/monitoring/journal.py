@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from torch import Tensor
 
 from grokscope.trace import Trace
@@ -162,3 +163,31 @@ class Means:
         self.total += float(sum(float(value) for value in self.values))
         self.count += len(self.values)
         self.values = []
+
+
+class Peak:
+    """Largest of what the loop reports, kept and folded in the same way; what is no single number is passed over."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self.highest: float | None = None
+
+    def add(self, value: Any) -> None:
+        """One more."""
+        if value is not None:
+            self.values.append(value.detach() if isinstance(value, Tensor) else value)
+            if len(self.values) >= Means.FOLD:
+                self._fold()
+
+    def take(self) -> float | None:
+        """The largest since the last time; None of nothing."""
+        self._fold()
+        highest, self.highest = self.highest, None
+        return highest
+
+    def _fold(self) -> None:
+        values, self.values = self.values, []
+        found = [float(v) for v in values if (v.numel() == 1 if isinstance(v, Tensor) else isinstance(v, int | float))]
+        if self.highest is not None:
+            found.append(self.highest)
+        self.highest = float(np.max(found)) if found else None  # NaN where one is

@@ -31,6 +31,7 @@ _ANY = (-float("inf"), float("inf"))
 _OWN = (
     Quantity("optimizer/lr", "1", (0.0, float("inf")), "learning rate of the group with the most parameters"),
     Quantity("batch/loss", "nats", _ANY, "the loop's own loss of the batch just before the look"),
+    Quantity("batch/loss_max", "nats", _ANY, "the loop's own largest loss of a batch since the look before"),
     Quantity("batch/accuracy", "share", (0.0, 1.0), "the loop's own accuracy of the batch just before the look"),
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from grokscope.forecast import Setting
-from grokscope.monitoring.journal import Journal, Means
+from grokscope.monitoring.journal import Journal, Means, Peak
 from grokscope.monitoring.look import Eye, Row
 from grokscope.monitoring.names import recognised
 from grokscope.monitoring.pace import VERDICT, Pace
@@ -43,13 +43,14 @@ class Watch:
         """Of the setting, what the user said."""
         self.looked: int | None = None
         """Step of the last look."""
-        self._losses, self._accuracies = Means(), Means()
+        self._losses, self._accuracies, self._peak = Means(), Means(), Peak()
         self._gradient: dict[str, float] = {}
         self._rates: set[float] = set()
         self._measured = {"train": eye.probe is not None, "test": eye.validation is not None}
 
     def batch(self, loss: Any, accuracy: Any, step: int) -> None:
         """A batch of the loop's was seen; beside a probe only those just before a look are kept."""
+        self._peak.add(loss)
         if not self._measured["train"] or step >= self.pace.due:
             self._losses.add(loss)
             self._accuracies.add(accuracy)
@@ -60,6 +61,7 @@ class Watch:
             step = self.updates.count
         if step is None or self.looked is None or not self.at <= step < self.pace.due or not self._measured["train"]:
             return False
+        self._peak.add(loss)
         self.at = self.updates.count = step
         return True
 
@@ -112,6 +114,8 @@ class Watch:
             mean = means.take()
             if mean is not None:
                 row[f"{'batch' if self._measured['train'] else 'train'}/{name}"] = mean
+        if (peak := self._peak.take()) is not None:
+            row["batch/loss_max"] = peak
         if (lr := self.updates.lr) is not None:
             row["optimizer/lr"] = lr
             self._rates.add(lr)

@@ -35,13 +35,15 @@ def find_anomalies(trace: Trace, member: int, events: Events, chance: float, rul
     ungrokking  for ``rule.looks`` looks or more after t_test the held-out rows fail the rule of t_test
     =========== ======================================================================================
 
-    A spike may last some twenty steps: looks that are further apart miss it, and the slingshot with it.
+    A spike may last some twenty steps: looks that are further apart miss it, and the slingshot with it, unless the
+    trace has ``batch/loss_max``, the largest loss of a batch between two looks, as :class:`grokscope.Monitor` keeps it.
     """
     found = []
     steps, loss = trace.series("train/loss", member)
     bad = np.nonzero(~np.isfinite(loss))[0]
     if len(bad):
         found.append(Anomaly("divergence", int(steps[bad[0]]), int(steps[-1]), "training loss is not finite"))
+    steps, loss = _highest(trace, member)
     if events.t_train is not None:
         after = (steps >= events.t_train) & np.isfinite(loss)
         spikes = _stretches(
@@ -69,7 +71,7 @@ def _told_apart(spikes: list[Anomaly], trace: Trace, member: int) -> list[Anomal
         return [replace(spike, note=spike.note + why) for spike in spikes]
     if not spikes:
         return []
-    steps, losses, norms = _together(trace, "train/loss", key, member)
+    steps, losses, norms = _together(*_highest(trace, member), *trace.series(key, member))
     cycles = {int(steps[cycle.spike]): cycle for cycle in slingshots(norms, losses)}
     told = []
     for spike in spikes:
@@ -81,9 +83,18 @@ def _told_apart(spikes: list[Anomaly], trace: Trace, member: int) -> list[Anomal
     return told
 
 
-def _together(trace: Trace, one: str, other: str, member: int) -> tuple[Steps, Floats, Floats]:
+def _highest(trace: Trace, member: int) -> tuple[Steps, Floats]:
+    """The training loss at each look, or the largest of a batch since the look before where that is more."""
+    steps, losses = trace.series("train/loss", member)
+    own, peaks = trace.series("batch/loss_max", member)
+    _, i, j = np.intersect1d(steps, own, return_indices=True)
+    losses = losses.copy()
+    losses[i] = np.fmax(losses[i], peaks[j])
+    return steps, losses
+
+
+def _together(steps: Steps, x: Floats, own: Steps, y: Floats) -> tuple[Steps, Floats, Floats]:
     """The looks at which both are finite and the second is above 0."""
-    (steps, x), (own, y) = trace.series(one, member), trace.series(other, member)
     shared, i, j = np.intersect1d(steps, own, return_indices=True)
     alive = np.isfinite(x[i]) & (y[j] > 0) & np.isfinite(y[j])
     return shared[alive], x[i][alive], y[j][alive]
