@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "MONITOR.md"
 SCORES = ROOT / "results" / "forecast" / "scores.json"
 COSTS = ROOT / "results" / "forecast" / "monitor.json"
+LOSING = ROOT / "results" / "forecast" / "losing.json"
 PICTURE = ROOT / "docs" / "img" / "monitor.png"
 LABELS = ("confusion", "memorization", "grokking", "comprehension")
 SETS = {
@@ -38,17 +39,18 @@ SETS = {
     "weights+direction+logits+content+validation": "and held-out curves",
 }
 MONITOR = "weights+direction+logits+content"
+VIEWS = ("monitor", "in one with its source", "log of evaluations")
 PARTS = ("held_out", "blind")
 
 
-def page(scores: dict[str, Any], costs: dict[str, Any] | None) -> str:
+def page(scores: dict[str, Any], costs: dict[str, Any] | None, losing: dict[str, Any] | None) -> str:
     """The page's text."""
     environment = Environment(loader=FileSystemLoader(ROOT / "docs"), trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
-        "share": lambda value: "–" if value is None else f"{100 * value:.0f} %",
+        "share": lambda value: f"{100 * value:.0f} %" if value else ("–" if value is None else "0 %"),
         "exact": lambda value: f"{100 * value:.1f} %",
-        "two": lambda value: "–" if value is None else f"{value:.2f}",
-        "three": lambda value: f"{value:.3f}",
+        "two": lambda value: f"{value:.2f}" if value else "–",
+        "three": lambda value: f"{value:.3f}" if value else "–",
     }
     found = scores["held_out"]["forecast"]
     areas = found.get(MONITOR, {}).get("area_by_system", {})
@@ -56,6 +58,8 @@ def page(scores: dict[str, Any], costs: dict[str, Any] | None) -> str:
         scores=scores,
         parts=[scores[part] for part in PARTS],
         costs=costs,
+        losing=losing,
+        views=VIEWS,
         systems=corpus.SYSTEMS,
         blind=BLIND,
         labels=LABELS,
@@ -141,7 +145,7 @@ def main() -> None:
     scores = loaded(SCORES)
     if scores is None:
         raise SystemExit(f"there is no {SCORES}: python benchmarks/forecast.py score")
-    PAGE.write_text(page(scores, loaded(COSTS)), encoding="utf-8")
+    PAGE.write_text(page(scores, loaded(COSTS), loaded(LOSING)), encoding="utf-8")
     if parser.parse_args().figure:
         draw(scores, PICTURE)
 

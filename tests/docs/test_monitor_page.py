@@ -37,7 +37,7 @@ def blind():
 
 def test_the_page_is_the_generator_s():
     made = script(ROOT / "docs" / "monitor.py")
-    assert made.PAGE.read_text(encoding="utf-8") == made.page(made.loaded(made.SCORES), made.loaded(made.COSTS))
+    assert made.PAGE.read_text(encoding="utf-8") == made.page(*map(made.loaded, (made.SCORES, made.COSTS, made.LOSING)))
 
 
 @pytest.mark.parametrize("groups", [("weights",), ("weights", "validation")], ids="+".join)

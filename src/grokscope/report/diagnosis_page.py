@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from grokscope.diagnosis import Diagnosis
 from grokscope.errors import BadInput
+from grokscope.forecast.base import INTERVAL
 from grokscope.report.diagnosis_figure import NARROW, WIDE, svg_of_diagnosis
 from grokscope.report.diagnosis_overlay import Overlay, overlay, sentence
 from grokscope.report.page import colours, file_text
@@ -74,6 +75,7 @@ def render(many: Sequence[Read]) -> str:
         heading=said[:1].upper() + said[1:],
         curves=lines_link(together) if together else "",
         most=MOST_FIGURES,
+        interval=INTERVAL,
         tones=TONES,
         css=Markup(colours() + file_text("diagnosis.css")),
     )
