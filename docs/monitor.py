@@ -11,7 +11,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 
-from grokscope.advice import LONG, UNLIKELY, VERDICTS
+from grokscope.advice import VERDICTS
+from grokscope.advice.plateau import LONG, UNLIKELY
 from grokscope.benchmarks import corpus
 from grokscope.benchmarks.blind import BLIND
 from grokscope.benchmarks.gating import FALSE, LATE
@@ -58,6 +59,7 @@ def page(scores: dict[str, Any], costs: dict[str, Any] | None, losing: dict[str,
         scores=scores,
         parts=[scores[part] for part in PARTS],
         costs=costs,
+        monitor=MONITOR,
         losing=losing,
         views=VIEWS,
         systems=corpus.SYSTEMS,
@@ -114,7 +116,7 @@ def draw(scores: dict[str, Any], path: Path) -> None:
         first.set_xlabel("said: generalises within 10·t", color=LIGHT["soft"])
         first.set_ylabel("came", color=LIGHT["soft"])
         first.set_title("forecasts on unseen systems (area: n)", loc="left", fontsize=11, color=LIGHT["ink"])
-        rules = [(k, v) for k, v in scores["held_out"]["stopping"].items() if isinstance(v, dict)]
+        rules = [(k, v) for k, v in scores["held_out"]["stopping"].items() if isinstance(v, dict) and "gates" not in k]
         heights = apart([one["saved"] for _, one in rules], 0.06)
         for (name, one), height in zip(rules, heights, strict=True):
             colour = LIGHT["accent"] if name == "grokscope" else LIGHT["soft"]

@@ -103,7 +103,7 @@ class Eye:
             if reason := _no_defect(self.module, self.probe, size):
                 self.trace.skipped["defect"] = reason
             else:
-                found["defect"] = 1e-2
+                found["defect"] = 1e-2 + 2e-7 * size
         return found | ({"validation": 1e-3} if callable(self.validation) else {})
 
     def look(self, takes: frozenset[str]) -> Row:
