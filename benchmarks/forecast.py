@@ -83,8 +83,8 @@ def loaded(name: str = "corpus") -> dict[str, Any]:
 
 def fit(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """A whole calibration."""
-    law = {"norm_ratio": forecasting.norm_ratio(runs), "gates": gating.fit_gates(runs)}
-    return forecasting.fit(forecasting.samples(runs)) | law
+    law = {"norm_ratio": forecasting.norm_ratio(runs), "angle": forecasting.turned_at_the_end(runs)}
+    return forecasting.fit(forecasting.samples(runs)) | law | {"gates": gating.fit_gates(runs)}
 
 
 def score(runs: list[dict[str, Any]], learned: list[dict[str, Any]], blind: list[dict[str, Any]]) -> dict[str, Any]:
@@ -120,6 +120,7 @@ def judged(
         "never": sum(r["t_test"] is None for r in runs),
         "labels_from_logs": confusion,
         "forecast": forecasting.scores(rows, forecasting.samples(learned)),
+        "law": forecasting.law_scores(runs, calibrations, known),
         "gates": gating.gate_scores(runs, learned)
         | {f"forecast from {', '.join(g)}": gating.forecast_alarms(runs, learned, g) for g in gating.FORECASTS},
         "stopping": stopping.early_stopping(runs, calibrations, known),

@@ -56,12 +56,41 @@ def test_law_is_over_where_the_norm_is_below():
 
 def test_first_passage_is_where_the_norm_passes():
     numbers = {"horizon": 10, "norm_ratio": {"low": 0.25, "median": 0.5, "high": 0.8}}
+    numbers |= {"angle": {"low": 1.0, "median": 2.0, "high": 3.0}}  # 13.9° at step 1,000: passed
     trace = plateau(until=1000)
     found = first_passage(trace, events(trace), ADAMW, 1000, numbers)
     assert isinstance(found, Forecast)
     start = next(int(t) for t in STEPS if t >= 30)
     for ratio, said in ((0.8, found.t_low), (0.5, found.t_median), (0.25, found.t_high)):
         assert said == pytest.approx(max(1000, start + math.log(1 / ratio) / 5e-4), rel=0.02)
+
+
+def test_second_passage_is_where_the_direction_passes():
+    """α = 10° per e-fold of steps since step 30, and a norm that has passed: t = at · exp((α★ − α) / 10°)."""
+    numbers = {"horizon": 10, "norm_ratio": {"low": 1.0, "median": 1.1, "high": 1.2}}
+    numbers |= {"angle": {"low": 40.0, "median": 50.0, "high": 60.0}}
+    trace = Trace()
+    for t in STEPS[STEPS <= 1000]:
+        angle = math.radians(10 * math.log(max(t, 30) / 30))
+        row = {"train/loss": 0.01, "train/accuracy": 1.0 if t >= 30 else 0.3, "test/accuracy": 0.1, "test/loss": 3.0}
+        row |= {"norm/weights": math.sqrt(100 * math.exp(-5e-4 * t))}
+        trace.add(0, int(t), row | {"dynamics/weight_sketch": np.array([math.cos(angle), math.sin(angle)])})
+    found = first_passage(trace, events(trace), ADAMW, 1000, numbers)
+    assert isinstance(found, Forecast)
+    start, at = next(int(t) for t in STEPS if t >= 30), found.at
+    for star, said in ((40, found.t_low), (50, found.t_median), (60, found.t_high)):
+        assert said == pytest.approx(start * math.exp(star / 10), rel=0.02)
+    assert "norm and direction" in found.method
+    assert at == 1000
+
+
+def test_law_refuses_weights_that_turn_no_further():
+    trace = plateau(until=1000)
+    for t in STEPS[STEPS <= 1000]:
+        trace.add(0, int(t), {"dynamics/weight_sketch": np.array([1.0, 0.0])})
+    found = first_passage(trace, events(trace), ADAMW, 1000, calibration())
+    assert isinstance(found, Refusal)
+    assert "out of reach" in found.because
 
 
 @pytest.mark.parametrize(

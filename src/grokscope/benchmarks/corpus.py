@@ -275,6 +275,21 @@ def course_of(kept: Mapping[str, Any]) -> Course:
     return Course(series("content"), series("viability"))
 
 
+def angles_of(kept: Mapping[str, Any]) -> tuple[Steps, Floats]:
+    """Steps and degrees by which the weights of a run that is kept had turned since t_train.
+
+    What is kept is how far they turned since half as many steps; the sums of that are the angles.
+    """
+    turn = course_of(kept).viability.get("turn")
+    if turn is None:
+        return np.array([], dtype=np.int64), np.array([])
+    before = np.searchsorted(turn.steps, turn.steps / 2, side="right") - 1
+    degrees = np.zeros(len(turn.values))
+    for i, (more, j) in enumerate(zip(turn.values, before, strict=True)):
+        degrees[i] = more + (degrees[j] if j >= 0 else 0.0)
+    return turn.steps, degrees
+
+
 def _square(norms: Mapping[int, float], step: int | None) -> float | None:
     return None if step is None or step not in norms else float(norms[step]) ** 2
 

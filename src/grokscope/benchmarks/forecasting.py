@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from grokscope.benchmarks.corpus import MOMENTS, numbers
+from grokscope.benchmarks.corpus import MOMENTS, angles_of, numbers
 from grokscope.diagnosis import diagnose
-from grokscope.forecast import Forecast, Setting
+from grokscope.forecast import Forecast, Setting, first_passage
 from grokscope.forecast.base import INTERVAL
 from grokscope.forecast.fitted import FAR, SETS, fitted, inputs, name
+from grokscope.phases import EventRule, find_events
 from grokscope.trace import Floats, Trace
 
 HORIZON = 10.0
@@ -92,6 +93,17 @@ def norm_ratio(corpus: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         for run in corpus
         if run["v_test"] and run["v_mem"] and run["t_test"] > run["t_train"] and run["law"]
     ]
+    low, median, high = (float(np.quantile(found, level)) for level in LEVELS)
+    return {"low": low, "median": median, "high": high, "runs": len(found)}
+
+
+def turned_at_the_end(corpus: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Quantiles of the angle, in degrees, by which the weights had turned at the last look before t_test; same runs."""
+    found = []
+    for run in corpus:
+        if run["t_test"] and run["t_train"] and run["t_test"] > run["t_train"] and run["law"]:
+            _, degrees = angles_of(run)
+            found += degrees[-1:].tolist()
     low, median, high = (float(np.quantile(found, level)) for level in LEVELS)
     return {"low": low, "median": median, "high": high, "runs": len(found)}
 
@@ -182,6 +194,44 @@ def scores_of(
     }
 
 
+def law_scores(
+    corpus: Sequence[Mapping[str, Any]],
+    calibrations: Mapping[str, Mapping[str, Any]],
+    settings: Callable[[Mapping[str, Any]], Setting],
+) -> dict[str, Any]:
+    """The first-passage law at the same moments, where it applies: errors and intervals on runs that generalise late.
+
+    ``delay_error`` is |said − true| / (t_test − t_train), its median.
+    """
+    spoke = refused = 0
+    factors, delays, inside = [], [], []
+    for run in corpus:
+        whole = rebuilt(run, direction=True)
+        for moment in run["signals"]:
+            at = round(float(moment) * max(run["t_train"], 1))
+            seen = whole.prefix(at)
+            setting = settings(run)
+            events = find_events(seen, 0, run["chance"], EventRule())
+            said = first_passage(seen, events, setting, seen.final_step(0), calibrations[run["system"]])
+            if not isinstance(said, Forecast) or said.t_median is None:
+                refused += 1
+                continue
+            spoke += 1
+            if run["t_test"] is None:
+                continue
+            factors.append(abs(math.log(max(said.t_median, 1) / run["t_test"])))
+            delays.append(abs(said.t_median - run["t_test"]) / max(run["t_test"] - run["t_train"], 1))
+            inside.append((said.t_low or 0) <= run["t_test"] <= (said.t_high or 0))
+    return {
+        "spoke": spoke,
+        "refused": refused,
+        "of_runs_that_generalise": len(factors),
+        "median_factor": float(math.exp(np.median(factors))) if factors else None,
+        "delay_error": float(np.median(delays)) if delays else None,
+        "coverage": float(np.mean(inside)) if inside else None,
+    }
+
+
 def _holds(row: Mapping[str, Any], said: Forecast) -> bool:
     """Whether the interval holds t_test."""
     t_test = math.exp(row["wait"]) * row["at"]
@@ -238,12 +288,17 @@ def _plain(rows: Sequence[Mapping[str, Any]]) -> Floats:
     )
 
 
-def rebuilt(run: Mapping[str, Any], keys: Sequence[str] | None = None) -> Trace:
-    """The curves of a run as a trace."""
+def rebuilt(run: Mapping[str, Any], direction: bool = False) -> Trace:
+    """The curves of a run as a trace, as a log has them; and on demand with weights in a plane that turn as its own."""
     trace = Trace()
-    curves = {key: numbers(values) for key, values in run["curves"].items() if keys is None or key in keys}
+    curves = {key: numbers(values) for key, values in run["curves"].items()}
     for i, step in enumerate(run["steps"]):
         trace.add(0, int(step), {key: float(values[i]) for key, values in curves.items()})
+    if direction and run["course"]:
+        steps, degrees = angles_of(run)
+        for step, angle in zip([max(run["t_train"], 1), *steps.tolist()], [0.0, *degrees.tolist()], strict=True):
+            turned = np.array([math.cos(math.radians(angle)), math.sin(math.radians(angle))])
+            trace.add(0, int(step), {"dynamics/weight_sketch": turned})
     return trace
 
 

@@ -4,11 +4,13 @@
 
 V_mem is V at t_train, V★ the level at which it generalises, κ the share of weight decay's own rate at which the norm
 falls under AdamW. [Truong et al. 2026, first passage] The law's second condition is a direction: the weights must also
-have turned away from those that memorised by an angle of about 53° ± 8°, and the norm comes down about four times
-as fast as the direction turns.
+have turned away from those that memorised by an angle α★ of about 53° ± 8°, and the norm comes down about four times
+as fast as the direction turns. So t_test is the later of two passages, V ≤ V★ and α ≥ α★.
 
 Ours: r is fitted to the trace (κ is then r / (2ηλ)) instead of carried over from another architecture, because it
-differs twofold between them; V★ / V_mem is calibrated on runs of known outcome, and so is the interval.
+differs twofold between them; V★ / V_mem and α★ are calibrated on runs of known outcome, and so is the interval; α is
+drawn on at its present rate per e-fold of steps. On our small networks V at t_test is often above V_mem, so that the
+direction alone decides.
 """
 
 import math
@@ -19,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from grokscope.forecast.base import TOO_EARLY, Evidence, Forecast, Setting
-from grokscope.forecast.signals import finite, turns
+from grokscope.forecast.signals import FEWEST, WINDOW, finite, turns
 from grokscope.measures.dynamics import contraction_constant, fit_contraction, slope
 from grokscope.phases import Events
 from grokscope.trace import Trace
@@ -27,6 +29,8 @@ from grokscope.trace import Trace
 ANGLE = 52.8
 """Mean angle at generalisation over twelve settings, in degrees; its standard deviation is :data:`ANGLE_SPREAD`."""
 ANGLE_SPREAD = 7.9
+PAPERS = {"low": ANGLE - 1.645 * ANGLE_SPREAD, "median": ANGLE, "high": ANGLE + 1.645 * ANGLE_SPREAD}
+"""α★ at 5, 50 and 95 % by the paper's mean and standard deviation, where nothing was calibrated."""
 LOOKS = 8
 """Looks since memorising that a rate is read from (ours)."""
 
@@ -69,11 +73,21 @@ def first_passage(
         return Refusal("the weight norm does not fall: the law has no clock to read")
     ratios = calibration["norm_ratio"]  # V at t_test over V_mem: 5 %, 50 %, 95 % of runs that generalised
     v_mem, now = float(v[0]), float(v[-1])
-    times = []
-    for ratio in (ratios["high"], ratios["median"], ratios["low"]):
-        star = ratio * v_mem
-        times.append(at + max(0.0, _until(now, star, rate, floor, slow)))
+    times = [
+        at + max(0.0, _until(now, ratio * v_mem, rate, floor, slow))
+        for ratio in (ratios["high"], ratios["median"], ratios["low"])
+    ]
     turned = turns(trace, start, at, member)
+    stars: Mapping[str, float] = calibration.get("angle", PAPERS)
+    if len(turned) >= FEWEST:
+        grows = _turning(turned, at)
+        if grows <= 0 and turned[-1][1] < stars["low"]:
+            return Refusal(
+                f"the weights have turned by {turned[-1][1]:.0f}° since memorising and turn no further: "
+                f"{stars['low']:.0f}° or more, the law's second condition, are out of reach"
+            )
+        later = (at * math.exp(_efolds(stars[which] - turned[-1][1], grows)) for which in ("low", "median", "high"))
+        times = [max(norm, direction) for norm, direction in zip(times, later, strict=True)]
     kappa = contraction_constant(rate, setting.lr or 0.0, setting.weight_decay or 0.0)
     evidence = [
         Evidence(
@@ -87,12 +101,12 @@ def first_passage(
     ]
     if turned:
         degrees = turned[-1][1]
-        far = degrees >= ANGLE - ANGLE_SPREAD
+        far = degrees >= stars["low"]
         evidence.append(
             Evidence(
                 "dynamics/weight_sketch",
-                f"the weights have turned by {degrees:.0f}° since memorising; about {ANGLE:.0f}° ± {ANGLE_SPREAD:.0f}° "
-                "were seen where generalisation came",
+                f"the weights have turned by {degrees:.0f}° since memorising; runs that generalised did so at "
+                f"{stars['median']:.0f}° ({stars['low']:.0f}° to {stars['high']:.0f}°)",
                 degrees,
                 "generalises" if far else "neither",
             )
@@ -100,7 +114,7 @@ def first_passage(
     low, middle, high = (min(round(t), 10 * setting.budget if setting.budget else 2**62) for t in sorted(times))
     horizon = setting.budget or calibration["horizon"] * at
     share = float(np.clip((horizon - low) / max(high - low, 1), 0.0, 1.0))
-    return Forecast(at, share, horizon, low, middle, high, "first passage of the weight norm", tuple(evidence))
+    return Forecast(at, share, horizon, low, middle, high, _method(turned), tuple(evidence))
 
 
 def outside(events: Events, setting: Setting, at: int) -> str | None:
@@ -125,6 +139,27 @@ def outside(events: Events, setting: Setting, at: int) -> str | None:
         if said:
             return f"{what}; the law does not cover that"
     return None
+
+
+def _method(turned: list[tuple[int, float]]) -> str:
+    conditions = (
+        "norm and direction" if len(turned) >= FEWEST else "norm alone: the direction of the weights is not known"
+    )
+    return f"first passage of the weights ({conditions})"
+
+
+def _turning(turned: list[tuple[int, float]], at: int) -> float:
+    """Degrees per e-fold of steps, over the later half."""
+    recent = [(step, angle) for step, angle in turned if step >= at * WINDOW]
+    recent = recent if len(recent) >= FEWEST else turned[-FEWEST:]
+    return slope([math.log(max(step, 1)) for step, _ in recent], [angle for _, angle in recent])
+
+
+def _efolds(missing: float, grows: float) -> float:
+    """E-folds of steps until so many degrees more; at most 30."""
+    if missing <= 0:
+        return 0.0
+    return min(missing / grows, 30.0) if grows > 0 else 30.0
 
 
 def _until(now: float, star: float, rate: float, floor: float, slow: float) -> float:
