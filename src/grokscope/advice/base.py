@@ -1,7 +1,7 @@
 """What an advice is."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from grokscope.forecast import Evidence
 
@@ -13,14 +13,7 @@ Verdict = Literal[
     "generalised",
     "losing generalisation",
 ]
-VERDICTS: tuple[Verdict, ...] = (
-    "keep training",
-    "cannot tell yet",
-    "structurally blocked",
-    "numerical fault",
-    "generalised",
-    "losing generalisation",
-)
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 STOPS: frozenset[Verdict] = frozenset(VERDICTS[2:])
 """Verdicts after which more of the same training is of no use."""
 

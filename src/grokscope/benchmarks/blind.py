@@ -6,7 +6,7 @@ were chosen by the events and the last test accuracy of seeds 0 to 2 alone, so t
 generalise late and runs that never do within the budget.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from grokscope.benchmarks.corpus import LOOKS, WATCHED, System
@@ -93,10 +93,3 @@ BLIND: tuple[System, ...] = (
         objective=CrossEntropy(),
     ),
 )
-
-
-def cells() -> Iterator[tuple[System, int]]:
-    """Every (system, number of the cell)."""
-    for system in BLIND:
-        for cell in range(len(system.cells)):
-            yield system, cell

@@ -6,7 +6,7 @@ or too little data. What is kept of a run is its curves, its events and the sign
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -202,13 +202,6 @@ SYSTEMS: tuple[System, ...] = (
         _cells((0.0,), (0.4, 0.6, 0.7, 0.8, 0.9)),
     ),
 )
-
-
-def cells() -> Iterator[tuple[System, int]]:
-    """Every (system, number of the cell)."""
-    for system in SYSTEMS:
-        for cell in range(len(system.cells)):
-            yield system, cell
 
 
 def watch(system: System, cell: int, seeds: list[int], store: Path) -> list[dict[str, Any]]:

@@ -132,18 +132,17 @@ class Journal:
             tell(f"{name} gets nothing more. {why(error)}")
 
 
-class Means:
-    """Mean of what the loop reports, on whatever device it is, without waiting for it.
+class Reported:
+    """What the loop reports, on whatever device it is, without waiting for it.
 
     A tensor's own kernels cost a small step more than all else that the monitor does in it, so values are only
-    kept, and added up some hundred at a time.
+    kept, and folded some hundred at a time.
     """
 
     FOLD = 256
 
     def __init__(self) -> None:
         self.values: list[Any] = []
-        self.total, self.count = 0.0, 0
 
     def add(self, value: Any) -> None:
         """One more."""
@@ -151,6 +150,17 @@ class Means:
             self.values.append(value.detach() if isinstance(value, Tensor) else value)
             if len(self.values) >= self.FOLD:
                 self._fold()
+
+    def _fold(self) -> None:
+        raise NotImplementedError
+
+
+class Means(Reported):
+    """Their mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total, self.count = 0.0, 0
 
     def take(self) -> float | None:
         """The mean since the last time; None of nothing."""
@@ -165,19 +175,12 @@ class Means:
         self.values = []
 
 
-class Peak:
-    """Largest of what the loop reports, kept and folded in the same way; what is no single number is passed over."""
+class Peak(Reported):
+    """The largest of them; what is no single number is passed over."""
 
     def __init__(self) -> None:
-        self.values: list[Any] = []
+        super().__init__()
         self.highest: float | None = None
-
-    def add(self, value: Any) -> None:
-        """One more."""
-        if value is not None:
-            self.values.append(value.detach() if isinstance(value, Tensor) else value)
-            if len(self.values) >= Means.FOLD:
-                self._fold()
 
     def take(self) -> float | None:
         """The largest since the last time; None of nothing."""
