@@ -14,7 +14,7 @@ import grokscope
 from grokscope.diagnosis import diagnose
 from grokscope.errors import BadInput
 from grokscope.logs import read_log, setting_of
-from grokscope.measures import dynamics, precision, spectrum
+from grokscope.measures import dynamics, heavy_tails, precision, spectrum
 from grokscope.monitor import Monitor
 from grokscope.monitoring import look
 from grokscope.monitoring.probe import IGNORED, Batch
@@ -31,6 +31,7 @@ SCALARS = {
         "batch/loss",
         "commutator/defect",
         "batch/loss_max",
+        "tails/alpha_median",
     ),
 }
 
@@ -91,6 +92,9 @@ def test_values_are_those_of_the_measures():
         "gradient/norm": torch.cat([g.flatten() for g in gradients]).double().norm().item(),
         "update/decay_share": precision.decay_share([0.5 * w for w in weights], gradients).item(),
         "optimizer/lr": 1e-2,
+        "tails/alpha_median": np.median(
+            [heavy_tails.power_law(heavy_tails.eigenvalues(w), 5).alpha for _, w in heavy_tails.matrices(model)]
+        ),
     }
     for key, value in wanted.items():
         assert math.isclose(last(monitor, key), value, rel_tol=1e-5, abs_tol=1e-9), key
@@ -151,6 +155,13 @@ def test_no_defect_where_rows_cannot_be_told_apart(probe, because):
     assert because in monitor.trace.skipped["defect"]
     assert "commutator/defect" not in monitor.trace.keys()
     assert "train/loss" in monitor.trace.keys()
+
+
+def test_no_spectra_of_small_matrices():
+    monitor = Monitor(nn.Linear(5, 1), None, (torch.zeros(4, 5), torch.zeros(4, 1)))
+    monitor._watch.pace.takes = frozenset(monitor._watch.pace.parts)
+    monitor.step()
+    assert "shorter side" in monitor.trace.skipped["spectra"]
 
 
 def test_no_defect_of_many_weights(monkeypatch):

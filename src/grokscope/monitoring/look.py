@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
-from grokscope.measures import dynamics, precision, spectrum
+from grokscope.measures import dynamics, heavy_tails, precision, spectrum
 from grokscope.measures.fit import Fit
 from grokscope.measures.landscape import CommutatorDefect, GradientSize, commutator_bracket
 from grokscope.measures.memorization import log_probability
@@ -29,6 +29,7 @@ Validation = Batch | Callable[[], Any] | None
 SKETCH = dynamics.WeightSketch()
 _ANY = (-float("inf"), float("inf"))
 _OWN = (
+    Quantity("tails/alpha_median", "1", (1.0, float("inf")), "median of tails/alpha over the weight matrices"),
     Quantity("optimizer/lr", "1", (0.0, float("inf")), "learning rate of the group with the most parameters"),
     Quantity("batch/loss", "nats", _ANY, "the loop's own loss of the batch just before the look"),
     Quantity("batch/loss_max", "nats", _ANY, "the loop's own largest loss of a batch since the look before"),
@@ -98,6 +99,8 @@ class Eye:
         """Names of the parts, each with a guess of its seconds."""
         size = sum(p.numel() for p in self.module.parameters())
         found = {"fit": 1e-3, "norm": 2e-9 * size, "gradient": 4e-9 * size, "sketch": 4e-8 * size}
+        shapes = [sorted(weight.shape) for weight in self._matrices()]
+        found["spectra"] = 5e-4 + 3e-10 * sum(small**2 * large for small, large in shapes)
         if self.probe is not None:
             found |= {"logits": 1e-3, "representation": 1e-3}
             if reason := _no_defect(self.module, self.probe, size):
@@ -124,7 +127,7 @@ class Eye:
         if seen is not None and "representation" in alive and self.together.first:
             with self._timed("representation"):
                 row |= self._guarded("representation", lambda: self._representation(seen)) or {}
-        for name, measure in (("norm", self._norm), ("sketch", self._sketch), ("defect", self._defect)):
+        for name, measure in self._of_weights().items():
             if name in alive and self.together.first:
                 with self._timed(name):
                     row |= self._guarded(name, measure) or {}
@@ -198,6 +201,10 @@ class Eye:
         values = spectrum.covariance_eigenvalues(seen.hidden_MD[:: max(1, len(seen.hidden_MD) // RANK_ROWS)])
         return {"representation/effective_rank": spectrum.effective_rank(values).item()}
 
+    def _of_weights(self) -> dict[str, Callable[[], Row]]:
+        """The parts that the first process takes of the weights alone, or of them and the probe."""
+        return {"norm": self._norm, "sketch": self._sketch, "spectra": self._spectra, "defect": self._defect}
+
     def _norm(self) -> Row:
         return {"norm/weights": norm_of(self.module.parameters())}
 
@@ -205,6 +212,17 @@ class Eye:
         pieces = (part for p in self.module.parameters() for part in p.detach().reshape(-1).split(dynamics.CHUNK))
         found = dynamics.sketch_parts(pieces, SKETCH.size, SKETCH.seed)
         return {"dynamics/weight_sketch": found.astype(np.float32)}
+
+    def _spectra(self) -> Row:
+        values = (heavy_tails.eigenvalues(weight).cpu() for weight in self._matrices())
+        alphas = [heavy_tails.power_law(each, TAILS[0]).alpha for each in values]
+        finite = [alpha for alpha in alphas if np.isfinite(alpha)]
+        if not alphas:
+            self.off("spectra", f"no matrix of weights has a shorter side above {TAILS[0]} and up to {TAILS[1]:,}")
+        return {"tails/alpha_median": float(np.median(finite))} if finite else {}
+
+    def _matrices(self) -> list[Tensor]:
+        return [w for _, w in heavy_tails.matrices(self.module) if TAILS[0] < min(w.shape) <= TAILS[1]]
 
     def _defect(self) -> Row:
         """Its limit for small steps: a step across a kink of ReLU adds about 1/η, which hides all else."""
@@ -224,6 +242,8 @@ class Eye:
         return validated(given)
 
 
+TAILS = (5, 2048)
+"""Shorter sides of the matrices whose spectra are taken: a tail must have some values, and all pairs are compared."""
 PAIRS = 3
 """Pairs of mini-batches that the commutator defect is the median of."""
 MOST_WEIGHTS = 5_000_000
