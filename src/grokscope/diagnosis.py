@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from grokscope.advice import Advice, advise
-from grokscope.forecast import Evidence, Forecast, Setting, forecast
+from grokscope.advice.plateau import UNLIKELY
+from grokscope.forecast import Evidence, Forecast, Forecasts, Setting, forecast
 from grokscope.forecast.signals import finite
 from grokscope.phases import EventRule, Events, LabelRule, Phases, read_phases
 from grokscope.trace import Trace
@@ -108,14 +110,15 @@ def diagnose(
         skipped |= why
     found = read_phases(seen, setting.chance or 0.0, rule, labels)
     phases = next((p for p in found if p.member == member), None) or _nothing(member)
-    now = seen.final_step(member)
-    given, before = (
-        forecast(seen, setting, step, rule, member=member, train_only=train_only, numbers=numbers)
-        for step in (now, now // 2)
-    )
-    skipped |= given.skipped if phases.events.t_test is None else {}
-    ahead = given.best if phases.events.t_test is None else None
-    advice = advise(seen, phases, setting, ahead, rule, before.best, given.gates)
+    given, before = Forecasts(None), None
+    if phases.events.t_test is None:
+        look_ahead = partial(forecast, seen, setting, rule=rule, member=member, train_only=train_only, numbers=numbers)
+        given = look_ahead(seen.final_step(member))
+        if given.best is not None and given.best.p_generalise < UNLIKELY:
+            before = look_ahead(seen.final_step(member) // 2).best  # only a verdict that ends a training asks for it
+    skipped |= given.skipped
+    ahead = given.best
+    advice = advise(seen, phases, setting, ahead, rule, before, given.gates)
     held_out = any(key in seen.keys() for key in ("test/loss", "test/accuracy"))
     if not held_out:
         skipped["label"] = "there is no held-out loss or accuracy"

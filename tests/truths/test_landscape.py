@@ -759,3 +759,20 @@ def test_what_is_drawn_is_a_matter_of_the_seed_alone() -> None:
 
     assert take(0) == take(0)
     assert take(0) != take(1)
+
+
+def test_a_step_across_a_kink_hides_the_bracket():
+    """L_A = x, L_B = max(x, 0) + y: no curvature, but a step of A takes B's slope away where 0 < x < η."""
+    step = 1e-3
+    theta = torch.tensor([step / 2, 0.0], dtype=torch.float64)
+
+    def loss_a(t):
+        return t[0]
+
+    def loss_b(t):
+        return t[0].relu() + t[1]
+
+    away = theta + torch.tensor([1.0, 0.0], dtype=torch.float64)
+    assert landscape.commutator_defect(loss_a, loss_b, theta, step) == pytest.approx(1 / (step * 2**0.5), rel=1e-5)
+    assert landscape.commutator_defect(loss_a, loss_b, away, step) == 0
+    assert landscape.commutator_bracket(loss_a, loss_b, theta) == 0

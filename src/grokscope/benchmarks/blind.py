@@ -9,11 +9,10 @@ generalise late and runs that never do within the budget.
 from collections.abc import Mapping
 from typing import Any
 
-from grokscope.benchmarks.corpus import LOOKS, WATCHED, System
-from grokscope.experiment import Experiment
+from grokscope.benchmarks.corpus import System, watched
 from grokscope.models import MLP, Dense, Transformer, UntiedMLP
 from grokscope.objectives import MSE, CrossEntropy
-from grokscope.optim import AdamW, AdamWToStart, Optimizer
+from grokscope.optim import AdamW, AdamWToStart
 from grokscope.tasks import DihedralGroup, ModularArithmetic, SparseParity
 
 BETAS = (0.9, 0.98)
@@ -26,70 +25,55 @@ def _cells(grid: Mapping[float, tuple[float, ...]], random: tuple[float, ...]) -
     return (*found, *({decay: max(grid), fraction: f, "task.labels": "random"} for f in random))
 
 
-def _system(
-    name: str,
-    cells: tuple[dict[str, Any], ...],
-    optimizer: Optimizer,
-    budget: int,
-    *,
-    short: str,
-    **more: Any,
-) -> System:
-    """Trained, watched and stopped as in the corpus."""
-    experiment = Experiment(
-        name=short,
-        optimizer=optimizer,
-        budget=budget,
-        precision="float32",
-        measures=WATCHED,
-        clock=LOOKS,
-        stop_after_grok=True,
-        **more,
-    )
-    return System(name, experiment, cells)
-
-
 BLIND: tuple[System, ...] = (
-    _system(
+    System(
         "multiplication, transformer with LayerNorm, mini-batches",
+        watched(
+            "multiplication",
+            ModularArithmetic(operation="mul", modulus=23),
+            Transformer(width=32, hidden=64, heads=2, norm="pre"),
+            AdamW(lr=5e-3, betas=BETAS),
+            CrossEntropy(),
+            1500,
+            batch_size=128,
+        ),
         _cells({0.0: (0.4, 0.8), 0.5: (0.6,), 1.0: (0.4, 0.6, 0.7, 0.8)}, random=(0.4,)),
-        AdamW(lr=5e-3, betas=BETAS),
-        1500,
-        short="multiplication",
-        task=ModularArithmetic(operation="mul", modulus=23),
-        model=Transformer(width=32, hidden=64, heads=2, norm="pre"),
-        objective=CrossEntropy(),
-        batch_size=128,
     ),
-    _system(
+    System(
         "dihedral group, untied MLP, squared error",
+        watched(
+            "dihedral",
+            DihedralGroup(sides=12),
+            UntiedMLP(width=32, hidden=128),
+            AdamW(lr=1e-2, betas=BETAS),
+            MSE(),
+            3500,
+        ),
         _cells({0.0: (0.8,), 0.1: (0.8,), 0.3: (0.6, 0.8), 1.0: (0.4, 0.5, 0.6)}, random=(0.8,)),
-        AdamW(lr=1e-2, betas=BETAS),
-        3500,
-        short="dihedral",
-        task=DihedralGroup(sides=12),
-        model=UntiedMLP(width=32, hidden=128),
-        objective=MSE(),
     ),
-    _system(
+    System(
         "parity of three bits, tanh, cross-entropy, mini-batches",
+        watched(
+            "tanh-parity",
+            SparseParity(n=20, k=3, samples=600),
+            Dense(hidden=(100,), activation="tanh"),
+            AdamW(lr=1e-2, betas=BETAS),
+            CrossEntropy(),
+            4000,
+            batch_size=64,
+        ),
         _cells({0.0: (0.15, 0.2), 0.03: (0.2,), 0.1: (0.2,), 0.3: (0.1, 0.15, 0.2)}, random=(0.2,)),
-        AdamW(lr=1e-2, betas=BETAS),
-        4000,
-        short="tanh-parity",
-        task=SparseParity(n=20, k=3, samples=600),
-        model=Dense(hidden=(100,), activation="tanh"),
-        objective=CrossEntropy(),
-        batch_size=64,
     ),
-    _system(
+    System(
         "sum of squares, one-hot MLP, decay to the first weights",
+        watched(
+            "squares",
+            ModularArithmetic(operation="x2+y2", modulus=23),
+            MLP(hidden=128),
+            AdamWToStart(lr=1e-2, betas=BETAS),
+            CrossEntropy(),
+            3000,
+        ),
         _cells({0.0: (0.5, 0.8), 0.3: (0.65, 0.8), 1.0: (0.5, 0.65), 3.0: (0.8,)}, random=(0.8,)),
-        AdamWToStart(lr=1e-2, betas=BETAS),
-        3000,
-        short="squares",
-        task=ModularArithmetic(operation="x2+y2", modulus=23),
-        model=MLP(hidden=128),
-        objective=CrossEntropy(),
     ),
 )

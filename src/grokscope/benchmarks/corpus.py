@@ -90,9 +90,8 @@ def _cells(decays: tuple[float, ...], fractions: tuple[float, ...], random: bool
     return (*found, *((last, last | {"task.train_fraction": fractions[0]}) if random else ()))
 
 
-def _experiment(
-    name: str, task: Any, model: Any, optimizer: Any, objective: Any, budget: int, **more: Any
-) -> Experiment:
+def watched(name: str, task: Any, model: Any, optimizer: Any, objective: Any, budget: int, **more: Any) -> Experiment:
+    """An experiment that looks as the monitor does and stops once it has generalised."""
     return Experiment(
         name=name,
         task=task,
@@ -113,12 +112,12 @@ SLOW = AdamW(lr=3e-3, weight_decay=1.0, betas=(0.9, 0.98))
 SYSTEMS: tuple[System, ...] = (
     System(
         "addition, one-hot MLP",
-        _experiment("addition", ModularArithmetic(modulus=31), MLP(hidden=128), FAST, CrossEntropy(), 6000),
+        watched("addition", ModularArithmetic(modulus=31), MLP(hidden=128), FAST, CrossEntropy(), 6000),
         _cells((0.0, 0.3, 1.0), (0.35, 0.55, 0.75)),
     ),
     System(
         "division, embedded MLP",
-        _experiment(
+        watched(
             "division",
             ModularArithmetic(operation="div", modulus=31),
             MLP(inputs="embedding", width=32, hidden=128),
@@ -130,7 +129,7 @@ SYSTEMS: tuple[System, ...] = (
     ),
     System(
         "subtraction, transformer",
-        _experiment(
+        watched(
             "subtraction",
             ModularArithmetic(operation="sub", modulus=23),
             Transformer(width=32, hidden=64, heads=2),
@@ -142,7 +141,7 @@ SYSTEMS: tuple[System, ...] = (
     ),
     System(
         "permutations of four, embedded MLP",
-        _experiment(
+        watched(
             "permutations",
             PermutationGroup(degree=4),
             MLP(inputs="embedding", width=32, hidden=128),
@@ -154,7 +153,7 @@ SYSTEMS: tuple[System, ...] = (
     ),
     System(
         "XOR of five bits, SiLU MLP",
-        _experiment(
+        watched(
             "xor",
             BitwiseXor(bits=5),
             MLP(inputs="embedding", width=32, hidden=64, layers=2, activation="silu"),
@@ -166,7 +165,7 @@ SYSTEMS: tuple[System, ...] = (
     ),
     System(
         "parity of three bits, hinge, SGD",
-        _experiment(
+        watched(
             "parity",
             SparseParity(n=30, k=3, samples=1200, train_fraction=0.5),
             Dense(hidden=(200,), outputs="scalar", output_bias=False),
@@ -179,7 +178,7 @@ SYSTEMS: tuple[System, ...] = (
     ),
     System(
         "digits, large initial weights",
-        _experiment(
+        watched(
             "digits",
             Digits(train_fraction=0.15),
             Dense(hidden=(100, 100), init_scale=6.0),
@@ -191,7 +190,7 @@ SYSTEMS: tuple[System, ...] = (
     ),
     System(
         "addition, quadratic network, gradient descent",
-        _experiment(
+        watched(
             "quadratic",
             ModularArithmetic(modulus=23),
             MLP(hidden=100, activation="quadratic", bias=False, init="normal", output_scale=1 / (2 * 23 * 100)),

@@ -215,14 +215,14 @@ class Eye:
 
     def _spectra(self) -> Row:
         values = (heavy_tails.eigenvalues(weight).cpu() for weight in self._matrices())
-        alphas = [heavy_tails.power_law(each, TAILS[0]).alpha for each in values]
+        alphas = [heavy_tails.power_law(each, TAIL).alpha for each in values]
         finite = [alpha for alpha in alphas if np.isfinite(alpha)]
         if not alphas:
-            self.off("spectra", f"no matrix of weights has a shorter side above {TAILS[0]} and up to {TAILS[1]:,}")
+            self.off("spectra", f"no matrix has a shorter side above {TAIL} and up to {MOST_ELEMENTS:,} elements")
         return {"tails/alpha_median": float(np.median(finite))} if finite else {}
 
     def _matrices(self) -> list[Tensor]:
-        return [w for _, w in heavy_tails.matrices(self.module) if TAILS[0] < min(w.shape) <= TAILS[1]]
+        return [w for _, w in heavy_tails.matrices(self.module) if min(w.shape) > TAIL and w.numel() <= MOST_ELEMENTS]
 
     def _defect(self) -> Row:
         """Its limit for small steps: a step across a kink of ReLU adds about 1/η, which hides all else."""
@@ -242,12 +242,14 @@ class Eye:
         return validated(given)
 
 
-TAILS = (5, 2048)
-"""Shorter sides of the matrices whose spectra are taken: a tail must have some values, and all pairs are compared."""
+TAIL = 5
+"""Eigenvalues that a tail must have."""
+MOST_ELEMENTS = 1 << 22
+"""Of a matrix whose spectrum is taken: it is copied in float64, 32 MiB of these (ours)."""
 PAIRS = 3
 """Pairs of mini-batches that the commutator defect is the median of."""
 MOST_WEIGHTS = 5_000_000
-"""Above, the six vectors of weights that the defect holds at once are too much (ours)."""
+"""Above, the gradients and products that the defect holds at once are too much (ours)."""
 RANK_ROWS = 256
 """Predictions of which the spectrum of the last hidden layer is taken, at most about twice as many."""
 _MEANS = (
@@ -261,7 +263,7 @@ _MEANS = (
 def _no_defect(module: nn.Module, probe: Batch, size: int) -> str | None:
     """Why no commutator defect is taken; None where it is."""
     if size > MOST_WEIGHTS:
-        return f"{size:,} weights; it holds six vectors of them at once, so it is taken up to {MOST_WEIGHTS:,}"
+        return f"{size:,} weights; it holds several vectors of them at once, so it is taken up to {MOST_WEIGHTS:,}"
     if not probe.half():
         return "the probe has no rows that could be taken apart into mini-batches"
     sharded = [type(part).__name__ for part in module.modules() if "FSDP" in type(part).__name__]

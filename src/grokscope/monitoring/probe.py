@@ -212,12 +212,11 @@ def _taken(inputs: Any, rows: Tensor, count: int) -> Any:
         return inputs[rows.to(inputs.device)] if inputs.ndim and len(inputs) == count else None
     if not isinstance(inputs, Mapping | list | tuple):
         return None
-    each = {
-        k: _taken(v, rows, count) for k, v in (inputs.items() if isinstance(inputs, Mapping) else enumerate(inputs))
-    }
-    if all(value is None for value in each.values()):
+    parts = dict(inputs) if isinstance(inputs, Mapping) else dict(enumerate(inputs))
+    each = {key: _taken(part, rows, count) for key, part in parts.items()}
+    if all(part is None for part in each.values()):
         return None
-    kept = {k: (inputs[k] if value is None else value) for k, value in each.items()}
+    kept = {key: parts[key] if part is None else part for key, part in each.items()}
     return kept if isinstance(inputs, Mapping) else type(inputs)(kept.values())
 
 
